@@ -1,0 +1,86 @@
+/**
+ * Every failure that a user can meet, with the exit code of the step that met it. The README's table is made
+ * from this object. Codes are part of the interface: add, never renumber.
+ */
+export const ERRORS = {
+  USAGE: { exit: 64, means: 'a parameter is missing or not of the expected form' },
+  INTERNAL: { exit: 70, means: 'a defect in this product; please report the log' },
+  STORAGE_NOT_MOUNTED: { exit: 20, means: 'the workspace path is missing, not a folder, or not an initialised volume' },
+  NOT_WRITABLE: { exit: 21, means: 'the volume, or a folder on it, refuses writes by this user' },
+  NO_SPACE: { exit: 22, means: 'the volume is full, out of inodes or over its quota' },
+  STORAGE_IO: { exit: 23, means: 'the storage failed a read or write (EIO, ESTALE, timed out)' },
+  FORMAT_UNSUPPORTED: { exit: 24, means: 'the volume was laid out by a version that this one cannot read or write' },
+  STORAGE_UNSAFE: { exit: 25, means: 'the volume cannot create names exclusively, so nothing on it can be protected' },
+  ARTIFACT_NOT_FOUND: { exit: 30, means: 'no such artifact, or no file of it matches' },
+  DIGEST_MISMATCH: { exit: 31, means: 'content is not what its digest says' },
+  ARTIFACT_EXISTS: { exit: 32, means: 'the output was stored already with other content' },
+  UNSAFE_PATH: { exit: 33, means: 'a name or symlink would leave the folder it belongs to' },
+  UNSUPPORTED_FILE: { exit: 34, means: 'a device, socket, fifo or setuid file cannot be stored' },
+  TARGET_CONFLICT: { exit: 35, means: 'the target folder already has other content at a name to be written' },
+  SOURCE_CHANGED: { exit: 36, means: 'a file changed while it was being stored' },
+  SOURCE_NOT_FOUND: { exit: 37, means: 'the file or folder to store does not exist' },
+  LOCK_NOT_ACQUIRED: { exit: 40, means: 'the lock is held and the policy or the deadline ended the wait' },
+  LOCK_NOT_HELD: { exit: 41, means: 'a release by someone who does not hold the lock' },
+  STALE_LOCK: { exit: 42, means: 'the hold was taken over or forced while its owner believed to have it' },
+  LIVENESS_UNKNOWN: { exit: 43, means: 'nothing tells whether the holder still lives, so its lock is not taken' },
+  RUN_NOT_FOUND: { exit: 50, means: 'no such run on the volume' },
+  RESULT_TOO_LARGE: { exit: 60, means: 'results over 1 KiB, which Tekton might drop' },
+} as const
+
+export type ErrorCode = keyof typeof ERRORS
+
+export interface ErrorDetails {
+  /** What to do about it, as a sentence. */
+  hint?: string
+  expected?: string
+  found?: string
+  cause?: unknown
+}
+
+/** The one error type of the product. `message` says what happened; `hint` what to do. */
+export class WorkspaceError extends Error {
+  readonly code: ErrorCode
+  readonly hint: string | undefined
+  readonly expected: string | undefined
+  readonly found: string | undefined
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, { cause: details.cause })
+    this.name = 'WorkspaceError'
+    this.code = code
+    this.hint = details.hint
+    this.expected = details.expected
+    this.found = details.found
+  }
+
+  get exitCode(): number {
+    return ERRORS[this.code].exit
+  }
+}
+
+/** The errno name (`ENOENT`, …) of an error from the operating system, or undefined. */
+export function errno(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined
+  return typeof error.code === 'string' && /^E[A-Z0-9]+$/.test(error.code) ? error.code : undefined
+}
+
+const BY_ERRNO: Record<string, [ErrorCode, string]> = {
+  ENOSPC: ['NO_SPACE', 'free space on the volume (workspace-cleanup applies retention) or enlarge its claim'],
+  EDQUOT: ['NO_SPACE', 'raise the quota, or let workspace-cleanup apply retention'],
+  EROFS: ['NOT_WRITABLE', 'mount the workspace read-write for this task'],
+  EACCES: ['NOT_WRITABLE', 'give the run an fsGroup that owns the volume (see the README, "Users and groups")'],
+  EPERM: ['NOT_WRITABLE', 'give the run an fsGroup that owns the volume (see the README, "Users and groups")'],
+  EIO: ['STORAGE_IO', 'look at the storage and the mount; then run the task again'],
+  ESTALE: ['STORAGE_IO', 'the server replaced what was open; run the task again'],
+  ETIMEDOUT: ['STORAGE_IO', 'look at the storage and the network; then run the task again'],
+  ENOTCONN: ['STORAGE_IO', 'the mount lost its server; look at the node that this pod ran on'],
+}
+
+/** Any thrown value as a WorkspaceError: what the operating system said becomes a code with a hint. */
+export function toWorkspaceError(error: unknown): WorkspaceError {
+  if (error instanceof WorkspaceError) return error
+  const known = BY_ERRNO[errno(error) ?? '']
+  const message = error instanceof Error ? error.message : String(error)
+  if (known) return new WorkspaceError(known[0], message, { hint: known[1], cause: error })
+  return new WorkspaceError('INTERNAL', message, { cause: error })
+}

@@ -1,0 +1,117 @@
+/** What steps tell while they work: a typed union, and the writers that make lines of it. */
+import { timestamp } from './platform/clock.ts'
+import { ERRORS, type WorkspaceError } from './errors.ts'
+
+export type Event =
+  | { event: 'volume-initialised'; volumeId: string }
+  | { event: 'volume-probed'; summary: string }
+  | { event: 'run-initialised'; runId: string; path: string; template?: string }
+  | { event: 'run-found'; runId: string; path: string }
+  | { event: 'artifact-stored'; uri: string; digest: string; files: number; bytes: number; newBytes: number }
+  | { event: 'artifact-unchanged'; uri: string; digest: string }
+  | { event: 'artifact-retrieved'; uri: string; digest: string; files: number; bytes: number; path: string }
+  | { event: 'artifact-unpinned'; uri: string; digest: string }
+  | { event: 'artifact-skipped'; uri: string; why: string }
+  | { event: 'lock-waiting'; lock: string; holder: string; since: string; place: number; waitedMs: number }
+  | { event: 'lock-acquired'; lock: string; epoch: number; holder: string; waitedMs: number }
+  | { event: 'lock-skipped'; lock: string; holder: string }
+  | { event: 'lock-released'; lock: string; epoch: number }
+  | { event: 'lock-taken-over'; lock: string; epoch: number; from: string; evidence: string }
+  | { event: 'waiter-dropped'; lock: string; waiter: string; evidence: string }
+  | { event: 'status-set'; runId: string; agent?: string; phase: string }
+  | { event: 'run-closed'; runId: string; phase: string }
+  | { event: 'run-archived'; runId: string; path: string; bytes: number }
+  | { event: 'archive-deferred'; runId: string; why: string }
+  | { event: 'retention-planned'; action: string; path: string; why: string; bytes: number; dryRun: boolean }
+  | { event: 'retention-done'; action: string; path: string; bytes: number }
+  | { event: 'retention-blocked'; path: string; why: string }
+  | { event: 'warning'; about: string; detail: string }
+
+export type Emit = (event: Event) => void
+
+/** The sentence for people. Every event has one: a new kind does not compile without it. */
+export function describe(e: Event): string {
+  switch (e.event) {
+    case 'volume-initialised':
+      return `volume ${e.volumeId} initialised`
+    case 'volume-probed':
+      return `volume probed: ${e.summary}`
+    case 'run-initialised':
+      return `run ${e.runId} initialised at ${e.path}${e.template ? ` from template ${e.template}` : ''}`
+    case 'run-found':
+      return `run ${e.runId} is initialised already at ${e.path}`
+    case 'artifact-stored':
+      return `stored ${e.uri}@${e.digest} (${e.files} files, ${e.bytes} bytes, ${e.newBytes} new on the volume)`
+    case 'artifact-unchanged':
+      return `unchanged ${e.uri}@${e.digest}`
+    case 'artifact-retrieved':
+      return `retrieved ${e.uri}@${e.digest} into ${e.path} (${e.files} files, ${e.bytes} bytes, every byte verified)`
+    case 'artifact-unpinned':
+      return `unpinned: ${e.uri} was asked for without a digest and is ${e.digest} now`
+    case 'artifact-skipped':
+      return `skipped ${e.uri}: ${e.why}`
+    case 'lock-waiting':
+      return `waiting for lock ${e.lock}: held by ${e.holder} since ${e.since}, place ${e.place} in the queue, ${seconds(e.waitedMs)} so far`
+    case 'lock-acquired':
+      return `lock ${e.lock} acquired with epoch ${e.epoch} for ${e.holder} after ${seconds(e.waitedMs)}`
+    case 'lock-skipped':
+      return `lock ${e.lock} is held by ${e.holder}: skipped`
+    case 'lock-released':
+      return `lock ${e.lock} released, epoch ${e.epoch}`
+    case 'lock-taken-over':
+      return `lock ${e.lock} taken over from ${e.from}, epoch ${e.epoch}: ${e.evidence}`
+    case 'waiter-dropped':
+      return `waiter ${e.waiter} dropped from the queue of lock ${e.lock}: ${e.evidence}`
+    case 'status-set':
+      return `${e.agent ? `agent ${e.agent} of ` : ''}run ${e.runId} is ${e.phase}`
+    case 'run-closed':
+      return `run ${e.runId} closed as ${e.phase}`
+    case 'run-archived':
+      return `run ${e.runId} archived to ${e.path} (${e.bytes} bytes)`
+    case 'archive-deferred':
+      return `run ${e.runId} is closed; the next maintenance moves it: ${e.why}`
+    case 'retention-planned':
+      return `${e.dryRun ? 'would ' : ''}${e.action} ${e.path} (${e.bytes} bytes): ${e.why}`
+    case 'retention-done':
+      return `${e.action} done: ${e.path} (${e.bytes} bytes)`
+    case 'retention-blocked':
+      return `left ${e.path}: ${e.why}`
+    case 'warning':
+      return `warning: ${e.about}: ${e.detail}`
+  }
+}
+
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
+
+/** Writes events and errors as lines: `text` for people on a terminal, `json` for a pod's log. */
+export interface Log {
+  emit: Emit
+  error(error: WorkspaceError): void
+}
+
+export function createLog(format: 'text' | 'json', write: (line: string) => void): Log {
+  if (format === 'text') {
+    return { emit: (event) => write(describe(event)), error: (error) => write(describeError(error)) }
+  }
+  const json = (fields: object): void => write(JSON.stringify({ time: timestamp(), ...fields }))
+  return {
+    emit: (event) => json({ message: describe(event), ...event }),
+    error: (error) => json({ level: 'error', message: error.message, ...errorFields(error) }),
+  }
+}
+
+/** A failure as lines for people: what happened, what was expected and found, what to do, the exit code. */
+export function describeError(error: WorkspaceError): string {
+  const lines = [`error: ${error.message}`]
+  if (error.expected) lines.push(`  expected: ${error.expected}`)
+  if (error.found) lines.push(`  found: ${error.found}`)
+  if (error.hint) lines.push(`  what to do: ${error.hint}`)
+  lines.push(`  code: ${error.code} (exit ${ERRORS[error.code].exit})`)
+  return lines.join('\n')
+}
+
+function errorFields(error: WorkspaceError): object {
+  const { code, expected, found, hint, exitCode } = error
+  const stack = code === 'INTERNAL' ? { stack: error.cause instanceof Error ? error.cause.stack : error.stack } : {}
+  return { code, exitCode, expected, found, hint, ...stack }
+}

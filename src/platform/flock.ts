@@ -1,0 +1,102 @@
+/**
+ * flock(2) on an open descriptor, without ever blocking: by the fs-ext addon where it could be compiled, else by
+ * util-linux's `flock` (or busybox's) on an inherited descriptor: a flock belongs to the open file, which parent
+ * and child share.
+ * The descriptor must be open for reading and writing: NFS makes a byte-range lock of it.
+ */
+import { spawn } from 'node:child_process'
+import { createRequire } from 'node:module'
+import { WorkspaceError } from '../errors.ts'
+
+export interface Flock {
+  /** Which way it goes, for the log. */
+  readonly by: 'fs-ext' | 'util-linux'
+  /** @returns false where another open file holds it. */
+  tryLock(fd: number, mode: 'exclusive' | 'shared'): Promise<boolean>
+  unlock(fd: number): Promise<void>
+}
+
+interface FsExt {
+  flock(fd: number, how: 'exnb' | 'shnb' | 'un', done: (error: NodeJS.ErrnoException | null) => void): void
+}
+
+/** The addon, or undefined where this machine could not compile it. */
+export function fsExtFlock(): Flock | undefined {
+  let addon: FsExt
+  try {
+    addon = createRequire(import.meta.url)('fs-ext') as FsExt
+  } catch {
+    return undefined
+  }
+  const call = (fd: number, how: 'exnb' | 'shnb' | 'un'): Promise<boolean> =>
+    new Promise((resolve, reject) => {
+      addon.flock(fd, how, (error) => {
+        if (!error) resolve(true)
+        else if (error.code === 'EAGAIN' || error.code === 'EWOULDBLOCK') resolve(false)
+        else reject(error)
+      })
+    })
+  return {
+    by: 'fs-ext',
+    tryLock: (fd, mode) => call(fd, mode === 'exclusive' ? 'exnb' : 'shnb'),
+    unlock: async (fd) => void (await call(fd, 'un')),
+  }
+}
+
+/** util-linux's flock: the exit code 1 means held by another. */
+export function utilLinuxFlock(): Flock {
+  const call = (fd: number, how: string): Promise<boolean> =>
+    new Promise((resolve, reject) => {
+      const child = spawn('flock', ['-n', how, '3'], { stdio: ['ignore', 'ignore', 'pipe', fd] })
+      let stderr = ''
+      child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+      child.on('error', (cause) => reject(noFlock(cause)))
+      child.on('close', (code) => {
+        if (code === 0) resolve(true)
+        else if (code === 1 && !stderr) resolve(false)
+        else reject(new WorkspaceError('STORAGE_IO', `flock ended with ${code}: ${stderr.trim()}`))
+      })
+    })
+  return {
+    by: 'util-linux',
+    tryLock: (fd, mode) => call(fd, mode === 'exclusive' ? '-x' : '-s'),
+    unlock: async (fd) => void (await call(fd, '-u')),
+  }
+}
+
+const noFlock = (cause: unknown): WorkspaceError =>
+  new WorkspaceError('STORAGE_IO', 'no way to flock a file here', {
+    expected: 'the fs-ext addon compiled for this Node, or util-linux with its flock command',
+    found: 'neither',
+    hint: 'install util-linux, or a C++ compiler and run npm ci again',
+    cause,
+  })
+
+let chosen: Flock | undefined
+
+/** The flock of this machine. */
+export function flock(): Flock {
+  chosen ??= fsExtFlock() ?? utilLinuxFlock()
+  return chosen
+}
+
+/**
+ * Whether another process can lock the file at `path` now: what the probe of a volume asks while it holds the
+ * lock itself.
+ */
+export function anotherProcessCanLock(path: string): Promise<boolean> {
+  const [command, ...args] = fsExtFlock() ? childByAddon(path) : ['flock', '-n', path, 'true']
+  return new Promise((resolve, reject) => {
+    const child = spawn(command!, args, { stdio: 'ignore' })
+    child.on('error', (cause) => reject(noFlock(cause)))
+    child.on('close', (code) => resolve(code === 0))
+  })
+}
+
+function childByAddon(path: string): string[] {
+  const addon = createRequire(import.meta.url).resolve('fs-ext')
+  const program =
+    'const [addon, path] = process.argv.slice(1);' +
+    'require(addon).flock(require("fs").openSync(path, "r+"), "exnb", (error) => process.exit(error ? 1 : 0))'
+  return [process.execPath, '-e', program, addon, path]
+}

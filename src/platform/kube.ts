@@ -1,0 +1,67 @@
+/**
+ * The few questions that the product asks the Kubernetes API, from inside a pod. The client is large and most
+ * steps never ask, so it is loaded at the first question.
+ */
+import { env } from './host.ts'
+
+/** What a GET or LIST said. `denied` covers 401, 403, timeouts and everything else that is not an answer. */
+export type Answer<T> = { found: T } | { missing: true } | { denied: string }
+
+export interface KubeObject {
+  metadata?: { name?: string; uid?: string; labels?: Record<string, string> }
+  status?: Record<string, unknown>
+}
+
+export interface Kube {
+  get(plural: 'pipelineruns' | 'taskruns' | 'pods', namespace: string, name: string): Promise<Answer<KubeObject>>
+  list(plural: 'taskruns' | 'pods', namespace: string, labelSelector: string): Promise<Answer<KubeObject[]>>
+}
+
+const DEADLINE_MS = 10_000
+const TEKTON = { group: 'tekton.dev', version: 'v1' }
+
+/** The API of the cluster that this pod runs in; undefined outside of one. */
+export function kubeHere(): Kube | undefined {
+  if (!env['KUBERNETES_SERVICE_HOST']) return undefined
+  let clients: ReturnType<typeof connect> | undefined
+  const api = () => (clients ??= connect())
+  return {
+    get: (plural, namespace, name) =>
+      answer<KubeObject>(async () => {
+        const { core, custom } = await api()
+        if (plural === 'pods') return core.readNamespacedPod({ namespace, name })
+        return custom.getNamespacedCustomObject({ ...TEKTON, namespace, plural, name })
+      }),
+    list: (plural, namespace, labelSelector) =>
+      answer<KubeObject[]>(async () => {
+        const { core, custom } = await api()
+        const found = await (plural === 'pods'
+          ? core.listNamespacedPod({ namespace, labelSelector })
+          : custom.listNamespacedCustomObject({ ...TEKTON, namespace, plural, labelSelector }))
+        return (found as { items: KubeObject[] }).items
+      }),
+  }
+}
+
+async function connect() {
+  const { CoreV1Api, CustomObjectsApi, KubeConfig } = await import('@kubernetes/client-node')
+  const config = new KubeConfig()
+  config.loadFromCluster()
+  return { core: config.makeApiClient(CoreV1Api), custom: config.makeApiClient(CustomObjectsApi) }
+}
+
+async function answer<T>(ask: () => Promise<unknown>): Promise<Answer<T>> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<Answer<T>>((resolve) => {
+    timer = setTimeout(() => resolve({ denied: `no answer within ${DEADLINE_MS / 1000} s` }), DEADLINE_MS)
+  })
+  try {
+    return await Promise.race([ask().then((found) => ({ found: found as T })), late])
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 404) return { missing: true }
+    return { denied: typeof code === 'number' ? `HTTP ${code}` : String(error) }
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,45 @@
+/** The kinds of text that parameters are made of. Each says what it expects in words a user can act on. */
+import * as z from 'zod'
+
+const UNITS: Record<string, number> = { ms: 1, s: 1e3, m: 6e4, h: 3.6e6, d: 8.64e7 }
+
+/** `90s`, `10m`, `1h30m`, `7d` → milliseconds. Zero and more than a year are refused. */
+export const duration = z.string().transform((text, context) => {
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)]
+  const whole = parts.map((part) => part[0]).join('') === text
+  const ms = parts.reduce((sum, part) => sum + Number(part[1]) * (UNITS[part[2] ?? ''] ?? Number.NaN), 0)
+  if (whole && ms > 0 && ms <= 366 * 8.64e7) return ms
+  context.addIssue({ code: 'custom', message: 'expected a duration over 0 and up to 366d, such as 90s, 10m, 1h30m or 7d' })
+  return z.NEVER
+})
+
+/** As `duration`, or the empty string for none. */
+export const optionalDuration = z.union([z.literal('').transform(() => undefined), duration])
+
+/** `true` or `false`. */
+export const flag = z.enum(['true', 'false'], 'expected true or false').transform((text) => text === 'true')
+
+/** A name that becomes a folder on the volume; layout.ts checks it where it does. */
+export const name = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'expected 1 to 128 letters, digits, ".", "_" and "-", starting with a letter or digit')
+
+/** As `name`, or the empty string for none. */
+export const optionalName = z.union([z.literal('').transform(() => undefined), name])
+
+export const text = z.string()
+export const requiredText = z.string().min(1, 'expected some text, found none')
+
+/** Globs, one per line or separated by commas. */
+export const globs = z.string().transform((lines) =>
+  lines
+    .split(/[\n,]/)
+    .map((line) => line.trim())
+    .filter(Boolean),
+)
+
+export const oneOf = <const T extends readonly [string, ...string[]]>(values: T) =>
+  z.enum(values, `expected ${values.join(', ')}`)
+
+/** Names separated by commas or new lines; the empty string for none. */
+export const names = globs.pipe(z.array(name))
