@@ -1,0 +1,27 @@
+import { defineStep, param } from '../../contract.ts'
+import { optionalName, text } from '../../schemas.ts'
+
+export const contract = defineStep({
+  name: 'workspace-archive',
+  version: '0.1',
+  displayName: 'Archive a run of the shared workspace',
+  summary: 'Closes a run and moves it to completed/ once nothing of it is alive.',
+  description: `For \`finally\`. Closes the run, and moves \`pipelines/<run-id>\` to \`completed/<date>/<run-id>\` at once
+if nothing else of the run is alive or can still start; otherwise the next maintenance moves it. It can be killed
+and repeated at any point.`,
+  categories: ['Storage', 'Automation'],
+  tags: ['workspace', 'archive', 'retention'],
+  params: {
+    status: param(text, 'How the tasks ended: pass `$(tasks.status)`. Succeeded and Completed close it as Succeeded, Failed as Failed, None as Cancelled.', 'Succeeded'),
+    run: param(optionalName, 'The id of the run. Empty: this run.', ''),
+  },
+  results: {
+    'archive-path': { description: 'Where the run is now, relative to the workspace.' },
+    bytes: { description: 'The size of the run in bytes.' },
+  },
+  workspaces: { shared: { description: 'The shared volume.' } },
+  errors: ['RUN_NOT_FOUND', 'NOT_WRITABLE'],
+  resources: { requests: { cpu: '20m', memory: '64Mi' }, limits: { cpu: '1', memory: '256Mi' } },
+  api: 'Asks whether anything else of the run is alive; without the right to, the run is closed and left for maintenance.',
+  sample: {},
+})

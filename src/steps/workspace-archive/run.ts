@@ -1,0 +1,36 @@
+import { relative } from 'node:path'
+import { archiveRun, findArchived } from '../../retention/archive.ts'
+import { measure } from '../../retention/measure.ts'
+import { readStatus, setStatus, type Phase } from '../../volume/status.ts'
+import { openVolume } from '../../volume/volume.ts'
+import type { StepRun } from '../runtime.ts'
+import type { contract } from './contract.ts'
+
+const PHASE: Record<string, Phase> = { Succeeded: 'Succeeded', Completed: 'Succeeded', Failed: 'Failed', None: 'Cancelled' }
+
+export const run: StepRun<typeof contract> = async ({ params, workspaces, identity, emit, liveness }) => {
+  const volume = await openVolume(workspaces.shared!)
+  const runId = params.run ?? identity.run.uid
+  const result = async (path: string) => ({
+    'archive-path': relative(volume.layout.root, path),
+    bytes: (await measure(path)).bytes,
+  })
+  const archived = await findArchived(volume, runId)
+  if (archived) return result(archived)
+
+  const folder = volume.layout.run(runId)
+  const phase = PHASE[params.status] ?? 'Failed'
+  const status = await readStatus(folder)
+  if (!status.closed) {
+    await setStatus(folder, undefined, { phase, message: '', by: identity.taskRun.name, closed: true })
+    emit({ event: 'run-closed', runId, phase })
+  }
+  const verdict = await liveness(status.run, identity.pod.uid)
+  if (verdict.state !== 'gone') {
+    emit({ event: 'archive-deferred', runId, why: verdict.why })
+    return result(folder)
+  }
+  const results = await result(await archiveRun(volume, runId))
+  emit({ event: 'run-archived', runId, path: results['archive-path'], bytes: results.bytes })
+  return results
+}
