@@ -1,0 +1,21 @@
+/** Every step of the product; what is not listed here does not exist. */
+import type { StepContract } from '../contract.ts'
+import { contract as artifactRetrieve } from '../steps/artifact-retrieve/contract.ts'
+import { contract as artifactStore } from '../steps/artifact-store/contract.ts'
+import { contract as lockAcquire } from '../steps/lock-acquire/contract.ts'
+import { contract as lockRelease } from '../steps/lock-release/contract.ts'
+import { contract as workspaceArchive } from '../steps/workspace-archive/contract.ts'
+import { contract as workspaceCleanup } from '../steps/workspace-cleanup/contract.ts'
+import { contract as workspaceInit } from '../steps/workspace-init/contract.ts'
+import { contract as workspaceStatus } from '../steps/workspace-status/contract.ts'
+
+export const CONTRACTS: readonly StepContract[] = [
+  workspaceInit,
+  artifactStore,
+  artifactRetrieve,
+  lockAcquire,
+  lockRelease,
+  workspaceStatus,
+  workspaceArchive,
+  workspaceCleanup,
+]

@@ -1,0 +1,24 @@
+import type { StepContract } from '../contract.ts'
+import { catalogDescription, catalogMetadata } from './metadata.ts'
+import type { Settings } from './settings.ts'
+import { stepContainer, stepParams, stepResults } from './step.ts'
+import type { Task } from './tekton/types.generated.ts'
+
+/** The Task form of a step: a pod of its own, with the volume as a workspace. */
+export function taskOf(contract: StepContract, settings: Settings): Task {
+  return {
+    apiVersion: 'tekton.dev/v1',
+    kind: 'Task',
+    metadata: catalogMetadata(contract),
+    spec: {
+      displayName: contract.displayName,
+      description: catalogDescription(contract.summary, contract.description),
+      params: stepParams(contract, 'task'),
+      workspaces: Object.entries(contract.workspaces).map(([name, workspace]) => ({ name, ...workspace })),
+      results: stepResults(contract),
+      steps: [
+        { name: contract.name, ...stepContainer(contract, 'task', settings), computeResources: contract.resources },
+      ],
+    },
+  }
+}
