@@ -23,7 +23,9 @@ for (const entry of await readdir(root, { recursive: true, withFileTypes: true }
   if (!entry.isFile() || !entry.name.endsWith('.ts')) continue
   const file = join(entry.parentPath, entry.name).slice(root.length + 1)
   const text = await readFile(join(root, file), 'utf8')
-  for (const [, target = ''] of text.matchAll(/^(?:import|export)\b[^'"\n]*(?:\{[^}]*\})?[^'"\n]*['"]([^'"]+)['"]/gm)) {
+  for (const [, target = ''] of text.matchAll(
+    /^(?:import|export)\b[^'"\n]*(?:\{[^}]*\})?[^'"\n]*['"]([^'"]+)['"]/gm,
+  )) {
     const problem = check(file, target)
     if (problem) violations.push(`src/${file} imports ${target}: ${problem}`)
   }
@@ -41,8 +43,11 @@ function check(file: string, target: string): string | undefined {
   }
   const path = normalize(join(dirname(file), target))
   const to = path.includes('/') ? path.split('/')[0]! : ''
-  if (from === 'catalog' && to === 'steps' && !path.endsWith('/contract.ts')) return 'the catalog reads contracts only'
+  if (from === 'catalog' && to === 'steps' && !path.endsWith('/contract.ts'))
+    return 'the catalog reads contracts only'
   if (to === from || to === '') return undefined
   if (from === '') return to === 'platform' ? undefined : 'the files right under src import src/platform only'
-  return MAY_IMPORT[from]?.includes(to) ? undefined : `${from} may import ${MAY_IMPORT[from]?.join(', ') || 'nothing'}`
+  return MAY_IMPORT[from]?.includes(to)
+    ? undefined
+    : `${from} may import ${MAY_IMPORT[from]?.join(', ') || 'nothing'}`
 }

@@ -25,11 +25,15 @@ const settings = { image: values.image, storageClass: values['storage-class'], f
 const own = JSON.stringify(settings) !== JSON.stringify(DEFAULTS)
 
 if (own && !values.out) {
-  console.error('generate: --image, --storage-class and --fs-group need --out DIR: the checked-in files keep the defaults')
+  console.error(
+    'generate: --image, --storage-class and --fs-group need --out DIR: the checked-in files keep the defaults',
+  )
   process.exitCode = 64
 } else if (values.out) {
   await write(values.out, generatedFiles(settings))
-  console.log(`generate: wrote ${values.out}; install it with: kubectl apply -f ${join(values.out, 'maintenance/install.yaml')}`)
+  console.log(
+    `generate: wrote ${values.out}; install it with: kubectl apply -f ${join(values.out, 'maintenance/install.yaml')}`,
+  )
 } else {
   const files = generatedFiles(settings)
   files.set('README.md', await readmeWithTables())
@@ -46,11 +50,15 @@ if (own && !values.out) {
 async function readmeWithTables(): Promise<string> {
   const tables: Record<string, string> = { steps: stepTable(CONTRACTS), 'exit-codes': exitCodeTable() }
   const text = await readFile(join(root, 'README.md'), 'utf8')
-  return text.replace(/(<!-- generated: (\S+) -->\n)[\s\S]*?(\n<!-- end -->)/g, (_, start: string, name: string, end: string) => {
-    const table = tables[name]
-    if (table === undefined) throw new Error(`README.md asks for the table ${name}; there are ${Object.keys(tables).join(', ')}`)
-    return start + table + end
-  })
+  return text.replace(
+    /(<!-- generated: (\S+) -->\n)[\s\S]*?(\n<!-- end -->)/g,
+    (_, start: string, name: string, end: string) => {
+      const table = tables[name]
+      if (table === undefined)
+        throw new Error(`README.md asks for the table ${name}; there are ${Object.keys(tables).join(', ')}`)
+      return start + table + end
+    },
+  )
 }
 
 async function write(folder: string, files: Map<string, string>): Promise<void> {
@@ -67,7 +75,9 @@ async function differences(files: Map<string, string>): Promise<string[]> {
     if ((await readFile(join(root, path), 'utf8').catch(() => undefined)) !== content) stale.push(path)
   }
   for (const folder of GENERATED_FOLDERS) {
-    const entries = await readdir(join(root, folder), { recursive: true, withFileTypes: true }).catch(() => [])
+    const entries = await readdir(join(root, folder), { recursive: true, withFileTypes: true }).catch(
+      () => [],
+    )
     for (const entry of entries) {
       const path = relative(root, join(entry.parentPath, entry.name))
       if (entry.isFile() && !files.has(path)) stale.push(path)

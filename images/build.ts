@@ -11,10 +11,17 @@ import { pipeline } from 'node:stream/promises'
 import { parseArgs } from 'node:util'
 import { createGzip } from 'node:zlib'
 import { $ } from 'execa'
-import { hostArchitecture, writeDockerArchive, writeLayer, type Architecture, type TarEntry } from '../hack/cluster/image.ts'
+import {
+  hostArchitecture,
+  writeDockerArchive,
+  writeLayer,
+  type Architecture,
+  type TarEntry,
+} from '../hack/cluster/image.ts'
 import { DEFAULTS } from '../src/catalog/settings.ts'
 import { bundle } from './bundle.ts'
 import { debianFor, nodeFor } from './parts.ts'
+import { writeSourceTarball } from './source.ts'
 
 const root = join(import.meta.dirname, '..')
 const HOME = '/opt/shared-workspace'
@@ -48,7 +55,9 @@ async function buildImage(architecture: Architecture, out: string): Promise<void
     const id = await writeDockerArchive({ name: DEFAULTS.image, layer, config, out, architecture })
     await pipeline(createReadStream(layer), createGzip(), createWriteStream(join(work, 'layer.gz')))
     const megabytes = ((await stat(join(work, 'layer.gz'))).size / 1e6).toFixed(1)
-    console.log(`image: ${relative(process.cwd(), out)}: ${DEFAULTS.image}, ${architecture}, ${id}, ${megabytes} MB compressed`)
+    console.log(
+      `image: ${relative(process.cwd(), out)}: ${DEFAULTS.image}, ${architecture}, ${id}, ${megabytes} MB compressed`,
+    )
   } finally {
     await rm(work, { recursive: true })
   }
@@ -57,15 +66,25 @@ async function buildImage(architecture: Architecture, out: string): Promise<void
 /** Node, the libraries it needs, a shell with its tools, and the few files that programs look for. */
 async function systemEntries(architecture: Architecture): Promise<TarEntry[]> {
   const [node, debian] = [await nodeFor(architecture), await debianFor(architecture)]
-  const libraries = await tree(join(debian, 'root'), '/', (path) => /\.so(\.|$)/.test(path) && !path.includes('/gconv/'))
+  const libraries = await tree(
+    join(debian, 'root'),
+    '/',
+    (path) => /\.so(\.|$)/.test(path) && !path.includes('/gconv/'),
+  )
   const { stdout: applets } = await $`${join(await debianFor(hostArchitecture()), 'root/bin/busybox')} --list`
   return [
     ...libraries,
     { path: '/usr/local/bin/node', from: join(node, 'bin/node') },
     { path: '/bin/busybox', from: join(debian, 'root/bin/busybox') },
-    ...applets.split('\n').filter((name) => name !== 'busybox').map((name) => ({ path: `/bin/${name}`, linkTo: '/bin/busybox' })),
+    ...applets
+      .split('\n')
+      .filter((name) => name !== 'busybox')
+      .map((name) => ({ path: `/bin/${name}`, linkTo: '/bin/busybox' })),
     { path: '/usr/bin/env', linkTo: '/bin/busybox' },
-    { path: '/etc/passwd', text: 'root:x:0:0:root:/root:/bin/sh\nnonroot:x:65532:65532:nonroot:/tmp:/bin/sh\n' },
+    {
+      path: '/etc/passwd',
+      text: 'root:x:0:0:root:/root:/bin/sh\nnonroot:x:65532:65532:nonroot:/tmp:/bin/sh\n',
+    },
     { path: '/etc/group', text: 'root:x:0:\nnonroot:x:65532:\n' },
     { path: '/etc/nsswitch.conf', text: 'hosts: files dns\n' },
     { path: '/tmp', mode: 0o1777 },
@@ -82,7 +101,10 @@ async function programEntries(work: string): Promise<TarEntry[]> {
 async function addonEntries(architecture: Architecture): Promise<TarEntry[]> {
   const addon = join(root, 'node_modules/fs-ext')
   const binary = 'build/Release/fs_ext.node'
-  const built = await access(join(addon, binary)).then(() => true, () => false)
+  const built = await access(join(addon, binary)).then(
+    () => true,
+    () => false,
+  )
   if (!built || architecture !== hostArchitecture()) {
     console.log(`image: no fs-ext for ${architecture} here: locks go through flock(1) in this image`)
     return []
@@ -94,25 +116,24 @@ async function addonEntries(architecture: Architecture): Promise<TarEntry[]> {
   }))
 }
 
-/** This project's own source: what the demo builds when it is given no other. */
 async function sourceEntries(work: string): Promise<TarEntry[]> {
-  const { stdout } = await $({ cwd: root })`git ls-files -co --exclude-standard`
-  const files = stdout.split('\n').sort()
-  const fixed = ['--owner=0', '--group=0', '--numeric-owner', '--mtime=@0', '--no-recursion', '--ignore-failed-read']
-  await $({ cwd: root, input: files.join('\n') })`tar ${fixed} -cf ${join(work, 'source.tar')} -T -`
-  await $`gzip -n ${join(work, 'source.tar')}`
-  return [{ path: `${HOME}/source.tar.gz`, from: join(work, 'source.tar.gz'), mode: 0o644 }]
+  const from = join(work, 'source.tar.gz')
+  await writeSourceTarball(from)
+  return [{ path: `${HOME}/source.tar.gz`, from, mode: 0o644 }]
 }
 
-async function tree(from: string, to: string, keep: (path: string) => boolean = () => true): Promise<TarEntry[]> {
+async function tree(
+  from: string,
+  to: string,
+  keep: (path: string) => boolean = () => true,
+): Promise<TarEntry[]> {
   const entries: TarEntry[] = []
   for (const entry of await readdir(from, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name)
     const target = join(to, relative(from, path))
     if (entry.isDirectory() || !keep(target)) continue
     if (entry.isSymbolicLink()) entries.push({ path: target, linkTo: await readlink(path) })
-    else entries.push({ path: target, from: path, mode: ((await stat(path)).mode & 0o111) ? 0o755 : 0o644 })
+    else entries.push({ path: target, from: path, mode: (await stat(path)).mode & 0o111 ? 0o755 : 0o644 })
   }
   return entries
 }
-

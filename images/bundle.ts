@@ -22,7 +22,9 @@ export async function bundle(out: string): Promise<void> {
     // The addon lies beside, in node_modules.
     external: ['fs-ext'],
     // Some dependencies are CommonJS and call require.
-    banner: { js: "import { createRequire as __require } from 'node:module'; const require = __require(import.meta.url);" },
+    banner: {
+      js: "import { createRequire as __require } from 'node:module'; const require = __require(import.meta.url);",
+    },
     logLevel: 'warning',
   })
 }

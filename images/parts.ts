@@ -14,7 +14,9 @@ export async function nodeFor(architecture: Architecture): Promise<string> {
   const name = `node-linux-${architecture === 'amd64' ? 'x64' : 'arm64'}`
   return once(`${name}-${NODE_VERSION}`, async (folder) => {
     await execa('npm', ['pack', '--silent', `${name}@${NODE_VERSION}`], { cwd: folder })
-    await $({ cwd: folder })`tar -xzf ${(await readdir(folder)).find((file) => file.endsWith('.tgz'))!} --strip-components 1`
+    await $({
+      cwd: folder,
+    })`tar -xzf ${(await readdir(folder)).find((file) => file.endsWith('.tgz'))!} --strip-components 1`
   })
 }
 
@@ -26,8 +28,13 @@ export async function debianFor(architecture: Architecture): Promise<string> {
   return once(`debian-${architecture}`, async (folder) => {
     const lists = join(folder, 'lists')
     await mkdir(join(lists, 'partial'), { recursive: true })
-    const options = [`APT::Architecture=${architecture}`, `APT::Architectures=${architecture}`, `Dir::State::lists=${lists}`]
-    const apt = (...args: string[]) => execa('apt-get', [...options.flatMap((option) => ['-o', option]), ...args], { cwd: folder })
+    const options = [
+      `APT::Architecture=${architecture}`,
+      `APT::Architectures=${architecture}`,
+      `Dir::State::lists=${lists}`,
+    ]
+    const apt = (...args: string[]) =>
+      execa('apt-get', [...options.flatMap((option) => ['-o', option]), ...args], { cwd: folder })
     await apt('update')
     await apt('download', ...PACKAGES)
     for (const file of (await readdir(folder)).filter((name) => name.endsWith('.deb'))) {
@@ -40,7 +47,13 @@ export async function debianFor(architecture: Architecture): Promise<string> {
 /** A folder of the cache that `fill` fills the first time, whole or not at all. */
 async function once(key: string, fill: (folder: string) => Promise<void>): Promise<string> {
   const folder = join(CACHE, 'image', key)
-  if (await access(folder).then(() => true, () => false)) return folder
+  if (
+    await access(folder).then(
+      () => true,
+      () => false,
+    )
+  )
+    return folder
   const part = `${folder}.${process.pid}.part`
   console.log(`image: bringing ${key}`)
   await mkdir(part, { recursive: true })

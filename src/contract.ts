@@ -82,7 +82,9 @@ export function arrayParam<T>(schema: z.ZodType<T>, description: string): ParamD
   return { schema: z.array(schema).min(1, 'at least one'), description, type: 'array' }
 }
 
-export type ParamValues<C extends StepContract> = { [K in keyof C['params']]: z.output<C['params'][K]['schema']> }
+export type ParamValues<C extends StepContract> = {
+  [K in keyof C['params']]: z.output<C['params'][K]['schema']>
+}
 export type ResultValues<C extends StepContract> = {
   [K in keyof C['results']]?: C['results'][K] extends { properties: readonly (infer N extends string)[] }
     ? Record<N, string>
@@ -90,7 +92,11 @@ export type ResultValues<C extends StepContract> = {
 }
 export type WorkspaceName<C extends StepContract> = Extract<keyof C['workspaces'], string>
 
-const screaming = (name: string): string => name.replace(/([a-z0-9])([A-Z])/g, '$1_$2').replaceAll('-', '_').toUpperCase()
+const screaming = (name: string): string =>
+  name
+    .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
+    .replaceAll('-', '_')
+    .toUpperCase()
 
 /** The names of the environment variables by which values reach the program. */
 export const paramEnv = (name: string): string => `PARAM_${screaming(name)}`
@@ -106,6 +112,7 @@ export const stepCommand = (name: string): string[] => ['node', `${STEP_FOLDER}/
 
 /** The step that a container command starts, or undefined for other people's images. */
 export function stepOfCommand(command: readonly string[]): string | undefined {
-  const match = command[0] === 'node' ? /^\/opt\/shared-workspace\/steps\/([a-z-]+)\.mjs$/.exec(command[1] ?? '') : null
+  const match =
+    command[0] === 'node' ? /^\/opt\/shared-workspace\/steps\/([a-z-]+)\.mjs$/.exec(command[1] ?? '') : null
   return match?.[1]
 }

@@ -5,12 +5,21 @@
 export const ERRORS = {
   USAGE: { exit: 64, means: 'a parameter is missing or not of the expected form' },
   INTERNAL: { exit: 70, means: 'a defect in this product; please report the log' },
-  STORAGE_NOT_MOUNTED: { exit: 20, means: 'the workspace path is missing, not a folder, or not an initialised volume' },
+  STORAGE_NOT_MOUNTED: {
+    exit: 20,
+    means: 'the workspace path is missing, not a folder, or not an initialised volume',
+  },
   NOT_WRITABLE: { exit: 21, means: 'the volume, or a folder on it, refuses writes by this user' },
   NO_SPACE: { exit: 22, means: 'the volume is full, out of inodes or over its quota' },
   STORAGE_IO: { exit: 23, means: 'the storage failed a read or write (EIO, ESTALE, timed out)' },
-  FORMAT_UNSUPPORTED: { exit: 24, means: 'the volume was laid out by a version that this one cannot read or write' },
-  STORAGE_UNSAFE: { exit: 25, means: 'the volume cannot create names exclusively, so nothing on it can be protected' },
+  FORMAT_UNSUPPORTED: {
+    exit: 24,
+    means: 'the volume was laid out by a version that this one cannot read or write',
+  },
+  STORAGE_UNSAFE: {
+    exit: 25,
+    means: 'the volume cannot create names exclusively, so nothing on it can be protected',
+  },
   ARTIFACT_NOT_FOUND: { exit: 30, means: 'no such artifact, or no file of it matches' },
   DIGEST_MISMATCH: { exit: 31, means: 'content is not what its digest says' },
   ARTIFACT_EXISTS: { exit: 32, means: 'the output was stored already with other content' },
@@ -22,7 +31,14 @@ export const ERRORS = {
   LOCK_NOT_ACQUIRED: { exit: 40, means: 'the lock is held and the policy or the deadline ended the wait' },
   LOCK_NOT_HELD: { exit: 41, means: 'a release by someone who does not hold the lock' },
   STALE_LOCK: { exit: 42, means: 'the hold was taken over or forced while its owner believed to have it' },
-  LIVENESS_UNKNOWN: { exit: 43, means: 'nothing tells whether the holder still lives, so its lock is not taken' },
+  LIVENESS_UNKNOWN: {
+    exit: 43,
+    means: 'nothing tells whether the holder still lives, so its lock is not taken',
+  },
+  LOCK_DAMAGED: {
+    exit: 44,
+    means: 'the log of a lock on the volume cannot be read, so nobody gets the lock',
+  },
   RUN_NOT_FOUND: { exit: 50, means: 'no such run on the volume' },
   RESULT_TOO_LARGE: { exit: 60, means: 'results over 1 KiB, which Tekton might drop' },
 } as const
@@ -68,8 +84,14 @@ const BY_ERRNO: Record<string, [ErrorCode, string]> = {
   ENOSPC: ['NO_SPACE', 'free space on the volume (workspace-cleanup applies retention) or enlarge its claim'],
   EDQUOT: ['NO_SPACE', 'raise the quota, or let workspace-cleanup apply retention'],
   EROFS: ['NOT_WRITABLE', 'mount the workspace read-write for this task'],
-  EACCES: ['NOT_WRITABLE', 'give the run an fsGroup that owns the volume (see the README, "Users and groups")'],
-  EPERM: ['NOT_WRITABLE', 'give the run an fsGroup that owns the volume (see the README, "Users and groups")'],
+  EACCES: [
+    'NOT_WRITABLE',
+    'give the run an fsGroup that owns the volume (see the README, "Users and groups")',
+  ],
+  EPERM: [
+    'NOT_WRITABLE',
+    'give the run an fsGroup that owns the volume (see the README, "Users and groups")',
+  ],
   EIO: ['STORAGE_IO', 'look at the storage and the mount; then run the task again'],
   ESTALE: ['STORAGE_IO', 'the server replaced what was open; run the task again'],
   ETIMEDOUT: ['STORAGE_IO', 'look at the storage and the network; then run the task again'],

@@ -12,7 +12,15 @@ export type Event =
   | { event: 'artifact-retrieved'; uri: string; digest: string; files: number; bytes: number; path: string }
   | { event: 'artifact-unpinned'; uri: string; digest: string }
   | { event: 'artifact-skipped'; uri: string; why: string }
-  | { event: 'lock-waiting'; lock: string; holder: string; since: string; place: number; waitedMs: number }
+  | {
+      event: 'lock-waiting'
+      lock: string
+      holder: string
+      since: string
+      place: number
+      waitedMs: number
+      note?: string
+    }
   | { event: 'lock-acquired'; lock: string; epoch: number; holder: string; waitedMs: number }
   | { event: 'lock-skipped'; lock: string; holder: string }
   | { event: 'lock-released'; lock: string; epoch: number }
@@ -51,7 +59,7 @@ export function describe(e: Event): string {
     case 'artifact-skipped':
       return `skipped ${e.uri}: ${e.why}`
     case 'lock-waiting':
-      return `waiting for lock ${e.lock}: held by ${e.holder} since ${e.since}, place ${e.place} in the queue, ${seconds(e.waitedMs)} so far`
+      return `waiting for lock ${e.lock}: held by ${e.holder} since ${e.since}, place ${e.place} in the queue, ${seconds(e.waitedMs)} so far${e.note ? ` (${e.note})` : ''}`
     case 'lock-acquired':
       return `lock ${e.lock} acquired with epoch ${e.epoch} for ${e.holder} after ${seconds(e.waitedMs)}`
     case 'lock-skipped':
@@ -112,6 +120,7 @@ export function describeError(error: WorkspaceError): string {
 
 function errorFields(error: WorkspaceError): object {
   const { code, expected, found, hint, exitCode } = error
-  const stack = code === 'INTERNAL' ? { stack: error.cause instanceof Error ? error.cause.stack : error.stack } : {}
+  const stack =
+    code === 'INTERNAL' ? { stack: error.cause instanceof Error ? error.cause.stack : error.stack } : {}
   return { code, exitCode, expected, found, hint, ...stack }
 }

@@ -9,7 +9,10 @@ export const duration = z.string().transform((text, context) => {
   const whole = parts.map((part) => part[0]).join('') === text
   const ms = parts.reduce((sum, part) => sum + Number(part[1]) * (UNITS[part[2] ?? ''] ?? Number.NaN), 0)
   if (whole && ms > 0 && ms <= 366 * 8.64e7) return ms
-  context.addIssue({ code: 'custom', message: 'expected a duration over 0 and up to 366d, such as 90s, 10m, 1h30m or 7d' })
+  context.addIssue({
+    code: 'custom',
+    message: 'expected a duration over 0 and up to 366d, such as 90s, 10m, 1h30m or 7d',
+  })
   return z.NEVER
 })
 
@@ -22,7 +25,10 @@ export const flag = z.enum(['true', 'false'], 'expected true or false').transfor
 /** A name that becomes a folder on the volume; layout.ts checks it where it does. */
 export const name = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'expected 1 to 128 letters, digits, ".", "_" and "-", starting with a letter or digit')
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/,
+    'expected 1 to 128 letters, digits, ".", "_" and "-", starting with a letter or digit',
+  )
 
 /** As `name`, or the empty string for none. */
 export const optionalName = z.union([z.literal('').transform(() => undefined), name])

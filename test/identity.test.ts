@@ -8,7 +8,11 @@ const matrixed = (pipelineTask: string, run: string, taskRun: string): string =>
 describe('identity', () => {
   it('is the PipelineRun, else the TaskRun, else the Pod', () => {
     const full = identityOf('r', 't', 'p')
-    expect(readIdentity(full)).toMatchObject({ run: { kind: 'PipelineRun', name: 'r' }, taskRun: { kind: 'TaskRun' }, task: 't' })
+    expect(readIdentity(full)).toMatchObject({
+      run: { kind: 'PipelineRun', name: 'r' },
+      taskRun: { kind: 'TaskRun' },
+      task: 't',
+    })
     const alone = { ...full, TEKTON_PIPELINE_RUN: '', TEKTON_PIPELINE_RUN_UID: '', TEKTON_PIPELINE_TASK: '' }
     expect(readIdentity(alone)).toMatchObject({ run: { kind: 'TaskRun', name: 'r-t' }, task: 'r-t' })
     const bare = { POD_NAMESPACE: 'ns', POD_NAME: 'pod', POD_UID: 'p' }
@@ -27,7 +31,12 @@ describe('identity', () => {
     ['0', 'run', 'run-0', '0'],
     ['0', 'run', 'run-0-0', '0.run-0-0'],
     ['build', 'a-long-name-that-was-cut', 'a-long0123456789abcdef0123456789abcdef-build', 'build'],
-    ['build', 'a-long-name-that-was-cut', 'a-long0123456789abcdef0123456789abcdef-build-2', 'build.a-long0123456789abcdef0123456789abcdef-build-2'],
+    [
+      'build',
+      'a-long-name-that-was-cut',
+      'a-long0123456789abcdef0123456789abcdef-build-2',
+      'build.a-long0123456789abcdef0123456789abcdef-build-2',
+    ],
   ])('names the outputs of task %s of run %s in TaskRun %s %s', (task, run, taskRun, expected) => {
     expect(matrixed(task, run, taskRun)).toBe(expected)
   })

@@ -21,7 +21,10 @@ export function generatedFiles(settings: Settings): Map<string, string> {
   const stepActions = CONTRACTS.map((contract) => stepActionOf(contract, settings))
   const pipelines = [demoPipeline(settings), multiAgentPipeline(settings)]
 
-  for (const [kind, objects, form] of [['tasks', tasks, 'task'], ['stepactions', stepActions, 'stepAction']] as const) {
+  for (const [kind, objects, form] of [
+    ['tasks', tasks, 'task'],
+    ['stepactions', stepActions, 'stepAction'],
+  ] as const) {
     CONTRACTS.forEach((contract, i) => {
       const folder = `${kind}/${contract.name}/${contract.version}`
       const sample = renderYaml(sampleTaskRun(contract, form))

@@ -38,18 +38,14 @@ export function stepContainer(contract: StepContract, form: Form, { image }: Set
       ...Object.entries(contract.params)
         .filter(([, definition]) => definition.type === 'string')
         .map(([name]): EnvVar => ({ name: paramEnv(name), value: `$(params.${name})` })),
-      ...Object.keys(contract.workspaces).map(
-        (name): EnvVar => ({
-          name: workspaceEnv(name),
-          value: form === 'task' ? `$(workspaces.${name}.path)` : `$(params.${workspaceParam(name)})`,
-        }),
-      ),
-      ...Object.keys(contract.results).map(
-        (name): EnvVar => ({
-          name: resultEnv(name),
-          value: form === 'task' ? `$(results.${name}.path)` : `$(step.results.${name}.path)`,
-        }),
-      ),
+      ...Object.keys(contract.workspaces).map((name): EnvVar => ({
+        name: workspaceEnv(name),
+        value: form === 'task' ? `$(workspaces.${name}.path)` : `$(params.${workspaceParam(name)})`,
+      })),
+      ...Object.keys(contract.results).map((name): EnvVar => ({
+        name: resultEnv(name),
+        value: form === 'task' ? `$(results.${name}.path)` : `$(step.results.${name}.path)`,
+      })),
       ...identityEnv(),
     ],
     securityContext: SECURITY_CONTEXT,

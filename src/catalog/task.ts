@@ -17,7 +17,11 @@ export function taskOf(contract: StepContract, settings: Settings): Task {
       workspaces: Object.entries(contract.workspaces).map(([name, workspace]) => ({ name, ...workspace })),
       results: stepResults(contract),
       steps: [
-        { name: contract.name, ...stepContainer(contract, 'task', settings), computeResources: contract.resources },
+        {
+          name: contract.name,
+          ...stepContainer(contract, 'task', settings),
+          computeResources: contract.resources,
+        },
       ],
     },
   }

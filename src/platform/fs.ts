@@ -3,14 +3,27 @@
  * never node:fs. Operations throw what the operating system said; `toWorkspaceError` gives it a code.
  */
 import * as nodefs from 'node:fs/promises'
-import { constants } from 'node:fs'
+import { constants, type Dirent, type Stats } from 'node:fs'
 import { errno } from '../errors.ts'
 
 export type { FileHandle } from 'node:fs/promises'
-export type { Dirent, Stats, BigIntStats } from 'node:fs'
+export type { Dirent, Stats }
 
 export type Operation =
-  | 'open' | 'read' | 'write' | 'sync' | 'link' | 'unlink' | 'rename' | 'mkdir' | 'readdir' | 'readFile' | 'lstat' | 'symlink' | 'readlink' | 'rm'
+  | 'open'
+  | 'read'
+  | 'write'
+  | 'sync'
+  | 'link'
+  | 'unlink'
+  | 'rename'
+  | 'mkdir'
+  | 'readdir'
+  | 'readFile'
+  | 'lstat'
+  | 'symlink'
+  | 'readlink'
+  | 'rm'
 
 /** Called before each operation; a test's may throw, wait or end the process. */
 type Fault = (operation: Operation, path: string) => void | Promise<void>
@@ -30,7 +43,11 @@ export async function at(operation: Operation, path: string): Promise<void> {
 export const FOLDER_MODE = 0o2775
 export const FILE_MODE = 0o664
 
-export async function open(path: string, flags: string | number, mode = FILE_MODE): Promise<nodefs.FileHandle> {
+export async function open(
+  path: string,
+  flags: string | number,
+  mode = FILE_MODE,
+): Promise<nodefs.FileHandle> {
   await at('open', path)
   return nodefs.open(path, flags, mode)
 }
@@ -84,12 +101,12 @@ export async function readFile(path: string): Promise<Buffer> {
   return nodefs.readFile(path)
 }
 
-export async function lstat(path: string): Promise<import('node:fs').Stats> {
+export async function lstat(path: string): Promise<Stats> {
   await at('lstat', path)
   return nodefs.lstat(path)
 }
 
-export async function stat(path: string): Promise<import('node:fs').Stats> {
+export async function stat(path: string): Promise<Stats> {
   await at('lstat', path)
   return nodefs.stat(path)
 }
@@ -115,7 +132,7 @@ export async function realpath(path: string): Promise<string> {
 export const statfs = nodefs.statfs
 
 /** The entries of a folder with their types, sorted by name; a missing folder has none. */
-export async function list(path: string): Promise<import('node:fs').Dirent[]> {
+export async function list(path: string): Promise<Dirent[]> {
   await at('readdir', path)
   try {
     const entries = await nodefs.readdir(path, { withFileTypes: true })

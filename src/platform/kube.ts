@@ -13,7 +13,11 @@ export interface KubeObject {
 }
 
 export interface Kube {
-  get(plural: 'pipelineruns' | 'taskruns' | 'pods', namespace: string, name: string): Promise<Answer<KubeObject>>
+  get(
+    plural: 'pipelineruns' | 'taskruns' | 'pods',
+    namespace: string,
+    name: string,
+  ): Promise<Answer<KubeObject>>
   list(plural: 'taskruns' | 'pods', namespace: string, labelSelector: string): Promise<Answer<KubeObject[]>>
 }
 

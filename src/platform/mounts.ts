@@ -19,7 +19,9 @@ export async function mountOf(path: string): Promise<Mount> {
     const [point, options] = (left ?? '').split(' ').slice(4, 6)
     const [type, source, superOptions] = (right ?? '').split(' ')
     if (!point || !type) continue
-    const path = point.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
+    const path = point.replace(/\\(\d{3})/g, (_, octal: string) =>
+      String.fromCharCode(Number.parseInt(octal, 8)),
+    )
     const inside = real === path || real.startsWith(path === '/' ? '/' : `${path}/`)
     // A later line covers an earlier one at the same point.
     if (inside && path.length >= best.point.length) {

@@ -15,7 +15,9 @@ export interface Measure {
 export async function measure(path: string, device?: number): Promise<Measure> {
   const self = await fs.lstat(path)
   if (device !== undefined && self.dev !== device) {
-    throw new WorkspaceError('UNSAFE_PATH', `${path} is on another device`, { hint: 'unmount it, or exclude it by hand' })
+    throw new WorkspaceError('UNSAFE_PATH', `${path} is on another device`, {
+      hint: 'unmount it, or exclude it by hand',
+    })
   }
   // A folder that was only moved or made is as old as what is in it; its own time tells of names coming and going.
   const sum: Measure = { bytes: self.isFile() ? self.size : 0, newestMs: self.mtimeMs }

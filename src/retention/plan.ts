@@ -34,7 +34,12 @@ export function makePlan(scan: Scan, policy: Policy): Plan {
     for (const { path, bytes, ageMs, quietMs } of things) {
       // What is in the trash is quiet by nature: its age is all that counts.
       if (ageMs < limitMs || (action === 'trash' && quietMs < policy.grace)) continue
-      plan.actions.push({ action, path, bytes, why: `${what} ${hours(ageMs)} ago, kept for ${hours(limitMs)}` })
+      plan.actions.push({
+        action,
+        path,
+        bytes,
+        why: `${what} ${hours(ageMs)} ago, kept for ${hours(limitMs)}`,
+      })
     }
   }
   expire(scan.completed, 'trash', policy.completedRetention, 'archived')
@@ -50,13 +55,20 @@ function decideRun(run: ActiveRun, policy: Policy, plan: Plan): void {
   if (verdict.state === 'alive') return
   if (verdict.state === 'unknown') {
     // A closed run said itself that it was over; an open one may be alive for all we know.
-    if (!run.closed) plan.blocked.push({ path, why: `open, and nothing tells whether it is alive: ${verdict.why}` })
+    if (!run.closed)
+      plan.blocked.push({ path, why: `open, and nothing tells whether it is alive: ${verdict.why}` })
     else if (quietMs >= policy.grace) plan.actions.push({ action: 'archive', path, bytes, why: 'closed' })
     return
   }
-  if (run.closed) plan.actions.push({ action: 'archive', path, bytes, why: `closed, and ${verdict.evidence}` })
+  if (run.closed)
+    plan.actions.push({ action: 'archive', path, bytes, why: `closed, and ${verdict.evidence}` })
   else if (quietMs >= Math.max(policy.staleTimeout, policy.grace)) {
-    plan.actions.push({ action: 'archive', path, bytes, why: `stale for ${hours(quietMs)}: ${verdict.evidence}` })
+    plan.actions.push({
+      action: 'archive',
+      path,
+      bytes,
+      why: `stale for ${hours(quietMs)}: ${verdict.evidence}`,
+    })
   }
 }
 

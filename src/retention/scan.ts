@@ -45,7 +45,10 @@ export async function scanVolume(volume: Volume, liveness: Liveness): Promise<Sc
   const device = (await fs.stat(layout.root)).dev
 
   /** Each entry of a folder as `read` sees it; an entry that cannot be read is blocked, not the scan. */
-  const each = async <T>(folder: string, read: (path: string) => Promise<T | T[] | undefined>): Promise<T[]> => {
+  const each = async <T>(
+    folder: string,
+    read: (path: string) => Promise<T | T[] | undefined>,
+  ): Promise<T[]> => {
     const found: T[] = []
     const attempt = async (path: string, work: () => Promise<void>): Promise<void> => {
       try {
@@ -61,7 +64,7 @@ export async function scanVolume(volume: Volume, liveness: Liveness): Promise<Sc
         if (!entry.isDirectory() || entry.name.startsWith(TEMPORARY)) continue
         await attempt(path, async () => {
           const thing = await read(path)
-          if (thing !== undefined) found.push(...[thing].flat() as T[])
+          if (thing !== undefined) found.push(...([thing].flat() as T[]))
         })
       }
     })
@@ -70,7 +73,12 @@ export async function scanVolume(volume: Volume, liveness: Liveness): Promise<Sc
   const thing = async (path: string, sinceMs?: number): Promise<Thing> => {
     const { bytes, newestMs } = await measure(path, device)
     const now = wallNow()
-    return { path: relative(layout.root, path), bytes, ageMs: now - (sinceMs ?? newestMs), quietMs: now - newestMs }
+    return {
+      path: relative(layout.root, path),
+      bytes,
+      ageMs: now - (sinceMs ?? newestMs),
+      quietMs: now - newestMs,
+    }
   }
   const lastUsed = async (path: string): Promise<Thing> => thing(path, (await fs.lstat(path)).mtimeMs)
 

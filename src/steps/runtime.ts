@@ -66,7 +66,12 @@ export function readContext<C extends StepContract>(
     const given = definition.type === 'array' ? [...args] : env[paramEnv(name)]
     const result = definition.schema.safeParse(given ?? '')
     if (result.success) params[name] = result.data
-    else problems.push(...result.error.issues.map((issue) => `${name}: ${issue.message}, found ${JSON.stringify(given ?? '')}`))
+    else
+      problems.push(
+        ...result.error.issues.map(
+          (issue) => `${name}: ${issue.message}, found ${JSON.stringify(given ?? '')}`,
+        ),
+      )
   }
   const workspaces: Record<string, string> = {}
   for (const [name, definition] of Object.entries(contract.workspaces)) {
@@ -103,11 +108,15 @@ export async function writeResults<C extends StepContract>(
   })
   const bytes = texts.reduce((sum, [name, value]) => sum + name.length + Buffer.byteLength(value), 0)
   if (bytes > MAX_RESULT_BYTES) {
-    throw new WorkspaceError('RESULT_TOO_LARGE', `the results of ${contract.name} are too large for Tekton to carry`, {
-      expected: `at most ${MAX_RESULT_BYTES} bytes`,
-      found: `${bytes} bytes`,
-      hint: 'use shorter names for runs, tasks and outputs',
-    })
+    throw new WorkspaceError(
+      'RESULT_TOO_LARGE',
+      `the results of ${contract.name} are too large for Tekton to carry`,
+      {
+        expected: `at most ${MAX_RESULT_BYTES} bytes`,
+        found: `${bytes} bytes`,
+        hint: 'use shorter names for runs, tasks and outputs',
+      },
+    )
   }
   for (const [name, value] of texts) {
     const path = env[resultEnv(name)]

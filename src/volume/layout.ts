@@ -11,11 +11,15 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
  */
 export function checkName(name: string, what: string): string {
   if (NAME.test(name)) return name
-  throw new WorkspaceError('UNSAFE_PATH', `the ${what} ${JSON.stringify(name)} cannot be a name on the volume`, {
-    expected: '1 to 128 letters, digits, ".", "_" and "-", starting with a letter or digit',
-    found: JSON.stringify(name),
-    hint: `choose another ${what}`,
-  })
+  throw new WorkspaceError(
+    'UNSAFE_PATH',
+    `the ${what} ${JSON.stringify(name)} cannot be a name on the volume`,
+    {
+      expected: '1 to 128 letters, digits, ".", "_" and "-", starting with a letter or digit',
+      found: JSON.stringify(name),
+      hint: `choose another ${what}`,
+    },
+  )
 }
 
 export type Layout = ReturnType<typeof layoutOf>

@@ -12,7 +12,8 @@ const HINT = 'grant get on pipelineruns and taskruns and list on pods (the maint
  */
 export function kubeLiveness(kube: Kube | undefined = kubeHere()): Liveness {
   return async (owner, exceptPod) => {
-    if (owner.kind === 'LocalRun') return { state: 'unknown', why: `${owner.name} was a local run on some machine` }
+    if (owner.kind === 'LocalRun')
+      return { state: 'unknown', why: `${owner.name} was a local run on some machine` }
     if (!kube) return { state: 'unknown', why: 'there is no Kubernetes API here' }
     const object = await kube.get(PLURAL[owner.kind], owner.namespace, owner.name)
     if ('denied' in object) return denied(`get ${PLURAL[owner.kind]}`, object)
@@ -65,19 +66,28 @@ async function restFinished(
   if (!('found' in object) || owner.kind !== 'PipelineRun') return undefined
   const status = (object.found.status ?? {}) as Status
   const selector = `${LABEL.PipelineRun}=${owner.uid}`
-  const [taskRuns, pods] = [await kube.list('taskruns', owner.namespace, selector), await listPods(kube, owner)]
+  const [taskRuns, pods] = [
+    await kube.list('taskruns', owner.namespace, selector),
+    await listPods(kube, owner),
+  ]
   if (!('found' in taskRuns)) return denied('list taskruns', taskRuns)
   if (!('found' in pods)) return denied('list pods', pods)
-  const self = pods.found.find((pod) => pod.metadata?.uid === ownPod)?.metadata?.labels?.['tekton.dev/taskRun']
+  const self = pods.found.find((pod) => pod.metadata?.uid === ownPod)?.metadata?.labels?.[
+    'tekton.dev/taskRun'
+  ]
   const children = status.childReferences ?? []
-  const known = new Set([...children.map((c) => c.pipelineTaskName), ...(status.skippedTasks ?? []).map((t) => t.name)])
+  const known = new Set([
+    ...children.map((c) => c.pipelineTaskName),
+    ...(status.skippedTasks ?? []).map((t) => t.name),
+  ])
   const tasks = [...(status.pipelineSpec?.tasks ?? []), ...(status.pipelineSpec?.finally ?? [])]
   const open = tasks.find((task) => !known.has(task.name))
   if (open) return alive(`task ${open.name} of ${owner.name} has not started`)
   for (const child of children) {
     if (child.name === self && self !== undefined) continue
     const taskRun = taskRuns.found.find((item) => item.metadata?.name === child.name)
-    if (child.kind !== 'TaskRun' || (taskRun && !isFinished(taskRun))) return alive(`${child.name} is not finished`)
+    if (child.kind !== 'TaskRun' || (taskRun && !isFinished(taskRun)))
+      return alive(`${child.name} is not finished`)
   }
   return `every other task of ${owner.name} is finished`
 }

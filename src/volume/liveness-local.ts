@@ -11,7 +11,8 @@ import type { Liveness } from './liveness.ts'
 export function localLiveness(root: string): Liveness {
   const layout = layoutOf(root)
   return async (owner) => {
-    if (owner.kind !== 'LocalRun') return { state: 'unknown', why: `${owner.kind} ${owner.name} lives in a cluster` }
+    if (owner.kind !== 'LocalRun')
+      return { state: 'unknown', why: `${owner.kind} ${owner.name} lives in a cluster` }
     let handle: fs.FileHandle
     try {
       handle = await fs.open(layout.alive(owner.uid), 'r+')
@@ -20,7 +21,8 @@ export function localLiveness(root: string): Liveness {
       throw error
     }
     try {
-      if (!(await flock().tryLock(handle.fd, 'shared'))) return { state: 'alive', why: `local run ${owner.name} runs` }
+      if (!(await flock().tryLock(handle.fd, 'shared')))
+        return { state: 'alive', why: `local run ${owner.name} runs` }
       return { state: 'gone', evidence: `no process of local run ${owner.name} is left` }
     } finally {
       await handle.close()

@@ -46,7 +46,8 @@ export async function probeOnce(volume: Volume, emit: Emit): Promise<void> {
   await fs.mkdirp(volume.layout.probes)
   const probe = await probeVolume(volume, mount)
   refuseUnsafe(probe)
-  if (await publishFile(record, JSON.stringify(probe, null, 2))) emit({ event: 'volume-probed', summary: summarise(probe) })
+  if (await publishFile(record, JSON.stringify(probe, null, 2)))
+    emit({ event: 'volume-probed', summary: summarise(probe) })
 }
 
 async function probeVolume(volume: Volume, mount: Mount): Promise<Probe> {
@@ -158,7 +159,9 @@ async function tell(ask: () => Promise<boolean>): Promise<Exclusive> {
 }
 
 function refuseUnsafe(probe: Probe): void {
-  const bad = (['link', 'exclusiveCreate', 'folderRename'] as const).filter((name) => probe[name] !== 'excludes')
+  const bad = (['link', 'exclusiveCreate', 'folderRename'] as const).filter(
+    (name) => probe[name] !== 'excludes',
+  )
   if (bad.length === 0) return
   throw new WorkspaceError('STORAGE_UNSAFE', 'this volume cannot take names exclusively', {
     expected: 'link(2), O_EXCL and rename of a folder refuse a name that is taken',

@@ -18,7 +18,11 @@ export const temporaryBeside = (target: string): string => join(dirname(target),
  * Publishes a file: `data` is under `target` whole and on disk, or not at all.
  * @returns false where the name was taken already; what is there is left as it is.
  */
-export async function publishFile(target: string, data: Uint8Array | string, mode?: number): Promise<boolean> {
+export async function publishFile(
+  target: string,
+  data: Uint8Array | string,
+  mode?: number,
+): Promise<boolean> {
   const temporary = temporaryBeside(target)
   try {
     const handle = await fs.create(temporary, mode)
@@ -51,7 +55,10 @@ export async function publishTemporary(temporary: string, target: string): Promi
  * Publishes a folder that `fill` fills (it must leave something in it).
  * @returns false where the name was taken already; what is there is left as it is.
  */
-export async function publishFolder(target: string, fill: (folder: string) => Promise<void>): Promise<boolean> {
+export async function publishFolder(
+  target: string,
+  fill: (folder: string) => Promise<void>,
+): Promise<boolean> {
   const temporary = temporaryBeside(target)
   try {
     await fs.mkdir(temporary)
@@ -85,7 +92,12 @@ export async function listEntries(folder: string): Promise<Entry[]> {
   for (const item of await fs.list(folder)) {
     const match = /^(\d+)\.(\d+)$/.exec(item.name)
     if (!match) continue
-    entries.push({ epoch: Number(match[1]), n: Number(match[2]), name: item.name, isFolder: item.isDirectory() })
+    entries.push({
+      epoch: Number(match[1]),
+      n: Number(match[2]),
+      name: item.name,
+      isFolder: item.isDirectory(),
+    })
   }
   return entries.sort((a, b) => a.epoch - b.epoch || a.n - b.n)
 }

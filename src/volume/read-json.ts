@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import type * as z from 'zod'
 import { errno, WorkspaceError } from '../errors.ts'
 import * as fs from '../platform/fs.ts'
 

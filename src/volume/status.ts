@@ -119,7 +119,16 @@ async function lastEntry(folder: string): Promise<StatusEntry | undefined> {
 export function formatStatus(status: StatusDocument): string {
   const head = `run ${status.run.namespace}/${status.run.name} (${status.run.uid})`
   const rows = [['', status.phase + (status.closed ? ', closed' : ''), status.updatedAt, status.message]]
-  for (const [agent, entry] of Object.entries(status.agents)) rows.push([agent, entry.phase, entry.at, entry.message])
+  for (const [agent, entry] of Object.entries(status.agents))
+    rows.push([agent, entry.phase, entry.at, entry.message])
   const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]!.length)))
-  return [head, ...rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ').trimEnd())].join('\n')
+  return [
+    head,
+    ...rows.map((row) =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    ),
+  ].join('\n')
 }

@@ -13,7 +13,12 @@ export interface Template {
 }
 
 /** Keeps a copy of `source` as a template under `digest`, unless it is there. */
-export async function keepTemplate(volume: Volume, name: string, source: string, digest: string): Promise<Template> {
+export async function keepTemplate(
+  volume: Volume,
+  name: string,
+  source: string,
+  digest: string,
+): Promise<Template> {
   const hex = digest.replace(/^sha256:/, '')
   const parent = volume.layout.template(name)
   await fs.mkdirp(parent)
@@ -30,7 +35,9 @@ export async function keepTemplate(volume: Volume, name: string, source: string,
 export async function findTemplate(volume: Volume, reference: string): Promise<Template> {
   const [name = '', digest] = reference.split('@')
   const parent = volume.layout.template(name)
-  const kept = (await fs.list(parent)).map((entry) => entry.name).filter((entry) => /^[0-9a-f]{64}$/.test(entry))
+  const kept = (await fs.list(parent))
+    .map((entry) => entry.name)
+    .filter((entry) => /^[0-9a-f]{64}$/.test(entry))
   const wanted = digest?.replace(/^sha256:/, '')
   const matches = wanted ? kept.filter((entry) => entry === wanted) : kept
   if (matches.length === 1) return use(parent, name, matches[0]!)

@@ -13,10 +13,19 @@ const policy: Policy = {
   grace: H,
 }
 const thing = (ageMs: number, quietMs = ageMs): Thing => ({ path: 'a/b', bytes: 7, ageMs, quietMs })
-const empty: Scan = { runs: [], completed: [], templates: [], cache: [], trash: [], leftovers: [], blocked: [] }
+const empty: Scan = {
+  runs: [],
+  completed: [],
+  templates: [],
+  cache: [],
+  trash: [],
+  leftovers: [],
+  blocked: [],
+}
 const gone = { state: 'gone', evidence: 'PipelineRun r is finished' } as const
 const run = (over: Partial<ActiveRun>): ActiveRun => ({ ...thing(0), closed: false, verdict: gone, ...over })
-const actions = (scan: Partial<Scan>) => makePlan({ ...empty, ...scan }, policy).actions.map((action) => action.action)
+const actions = (scan: Partial<Scan>) =>
+  makePlan({ ...empty, ...scan }, policy).actions.map((action) => action.action)
 
 describe('the retention plan', () => {
   it.each<[keyof Scan, number, string]>([
@@ -59,6 +68,11 @@ describe('the retention plan', () => {
 
   it('says why, and how many bytes', () => {
     const [action] = makePlan({ ...empty, completed: [thing(DAY)] }, policy).actions
-    expect(action).toEqual({ action: 'trash', path: 'a/b', bytes: 7, why: 'archived 24.0 h ago, kept for 24.0 h' })
+    expect(action).toEqual({
+      action: 'trash',
+      path: 'a/b',
+      bytes: 7,
+      why: 'archived 24.0 h ago, kept for 24.0 h',
+    })
   })
 })

@@ -19,7 +19,14 @@ afterEach(() => injectFault(undefined))
 
 const owner = (uid: string): Owner => ({ kind: 'PipelineRun', namespace: 'ns', name: `run-${uid}`, uid })
 const gone: Liveness = () => Promise.resolve({ state: 'gone', evidence: 'it is finished' })
-const now: Policy = { completedRetention: 0, staleTimeout: 0, templateRetention: 0, cacheRetention: 0, trashRetention: 0, grace: 0 }
+const now: Policy = {
+  completedRetention: 0,
+  staleTimeout: 0,
+  templateRetention: 0,
+  cacheRetention: 0,
+  trashRetention: 0,
+  grace: 0,
+}
 const never = new AbortController().signal
 
 async function volumeWith(...runs: string[]): Promise<Volume> {
@@ -43,7 +50,9 @@ describe('archiving', () => {
     const volume = await volumeWith('u1')
     const path = await archiveRun(volume, 'u1')
     expect(path).toMatch(/completed\/\d{4}-\d\d-\d\d\/u1$/)
-    expect(await readFile(join(volume.layout.byName('ns', 'run-u1'), 'workspace-content/work'), 'utf8')).toHaveLength(100)
+    expect(
+      await readFile(join(volume.layout.byName('ns', 'run-u1'), 'workspace-content/work'), 'utf8'),
+    ).toHaveLength(100)
     expect(await findArchived(volume, 'u1')).toBe(path)
     expect(await readdir(volume.layout.pipelines)).toEqual([])
   })
@@ -80,7 +89,12 @@ describe('trash', () => {
 describe('maintenance', () => {
   it('takes a finished run through completed and trash to nothing, one stage a time', async () => {
     const volume = await volumeWith('u1')
-    await setStatus(volume.layout.run('u1'), undefined, { phase: 'Succeeded', message: '', by: 't', closed: true })
+    await setStatus(volume.layout.run('u1'), undefined, {
+      phase: 'Succeeded',
+      message: '',
+      by: 't',
+      closed: true,
+    })
     const first = await maintain(volume, now)
     expect(first.plan.actions.map((action) => action.action)).toEqual(['archive'])
     expect(first).toMatchObject({ removed: 0, freedBytes: 0 })
@@ -101,13 +115,16 @@ describe('maintenance', () => {
     await utimes(template, old, old)
     await utimes(join(volume.layout.cache, 'scope'), old, old)
     const policy = { ...now, templateRetention: 7 * 86.4e6, cacheRetention: 3 * 86.4e6 }
-    expect((await maintain(volume, policy)).plan.actions.map((action) => action.path)).toEqual(['shared/cache/scope'])
+    expect((await maintain(volume, policy)).plan.actions.map((action) => action.path)).toEqual([
+      'shared/cache/scope',
+    ])
   })
 
   it('stops for the run that it cannot read, and goes on with the rest', async () => {
     const volume = await volumeWith('bad', 'good')
     injectFault((operation, path) => {
-      if (operation === 'readdir' && path.includes('bad/workspace-content')) throw Object.assign(new Error('no'), { code: 'EIO' })
+      if (operation === 'readdir' && path.includes('bad/workspace-content'))
+        throw Object.assign(new Error('no'), { code: 'EIO' })
     })
     const { plan } = await maintain(volume, now)
     expect(plan.blocked).toEqual([{ path: 'pipelines/bad', why: 'no' }])
@@ -117,7 +134,8 @@ describe('maintenance', () => {
   it('names what it cannot move, and goes on', async () => {
     const volume = await volumeWith('bad', 'good')
     injectFault((operation, path) => {
-      if (operation === 'rename' && path.endsWith('/bad')) throw Object.assign(new Error('no'), { code: 'EACCES' })
+      if (operation === 'rename' && path.endsWith('/bad'))
+        throw Object.assign(new Error('no'), { code: 'EACCES' })
     })
     const { events } = await maintain(volume, now)
     expect(events).toContainEqual({ event: 'retention-blocked', path: 'pipelines/bad', why: 'no' })

@@ -30,7 +30,11 @@ export interface StepOutcome {
 }
 
 /** A PipelineRun's task as the downward API tells of it. */
-export const identityOf = (run: string, task: string, pod = randomUUID()): Record<string, string> => ({
+export const identityOf = (
+  run: string,
+  task: string,
+  pod: string = randomUUID(),
+): Record<string, string> => ({
   TEKTON_PIPELINE_RUN: run,
   TEKTON_PIPELINE_RUN_UID: `uid-of-${run}`,
   TEKTON_PIPELINE_TASK: task,
@@ -58,8 +62,17 @@ export async function runStep(name: string, options: StepOptions): Promise<StepO
   Object.assign(env, identityOf('run-1', 'task-1', 'pod-1'), options.identity)
   const program = [process.execPath, join(SOURCE, name, 'main.ts'), ...(options.args ?? [])]
   const command = ['-c', `umask ${options.umask ?? '022'}; exec "$@"`, 'sh', ...program]
-  const users = { ...(options.uid === undefined ? {} : { uid: options.uid }), ...(options.gid === undefined ? {} : { gid: options.gid }) }
-  const { exitCode, stdout } = await execa('sh', command, { env, extendEnv: false, reject: false, all: true, ...users })
+  const users = {
+    ...(options.uid === undefined ? {} : { uid: options.uid }),
+    ...(options.gid === undefined ? {} : { gid: options.gid }),
+  }
+  const { exitCode, stdout } = await execa('sh', command, {
+    env,
+    extendEnv: false,
+    reject: false,
+    all: true,
+    ...users,
+  })
   const lines = stdout.split('\n').flatMap((line) => {
     try {
       return [JSON.parse(line) as Record<string, unknown>]
@@ -68,7 +81,8 @@ export async function runStep(name: string, options: StepOptions): Promise<StepO
     }
   })
   const results: Record<string, string> = {}
-  for (const file of await readdir(resultsFolder)) results[file] = await readFile(join(resultsFolder, file), 'utf8')
+  for (const file of await readdir(resultsFolder))
+    results[file] = await readFile(join(resultsFolder, file), 'utf8')
   const line = (wanted: string) => lines.find((item) => item['event'] === wanted || item['code'] === wanted)
   return { exitCode: exitCode ?? -1, events: lines, line, stdout, results }
 }

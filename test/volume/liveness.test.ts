@@ -34,16 +34,40 @@ const kube = ({ run, pods = { found: [] }, taskRuns = { found: [] } }: World): K
 describe('liveness by the API', () => {
   it.each<[string, World, string]>([
     ['a running run lives', { run: { found: object(running) } }, 'alive'],
-    ['a finished run with a pod left running lives', { run: { found: object(finished) }, pods: { found: [pod('p', 'Running')] } }, 'alive'],
-    ['a pod of an unreachable node counts as running', { run: { missing: true }, pods: { found: [pod('p', 'Unknown')] } }, 'alive'],
-    ['a pending pod can still start', { run: { found: object(finished) }, pods: { found: [pod('p', 'Pending')] } }, 'alive'],
-    ['a finished run with finished pods is gone', { run: { found: object(finished) }, pods: { found: [pod('p', 'Failed')] } }, 'gone'],
+    [
+      'a finished run with a pod left running lives',
+      { run: { found: object(finished) }, pods: { found: [pod('p', 'Running')] } },
+      'alive',
+    ],
+    [
+      'a pod of an unreachable node counts as running',
+      { run: { missing: true }, pods: { found: [pod('p', 'Unknown')] } },
+      'alive',
+    ],
+    [
+      'a pending pod can still start',
+      { run: { found: object(finished) }, pods: { found: [pod('p', 'Pending')] } },
+      'alive',
+    ],
+    [
+      'a finished run with finished pods is gone',
+      { run: { found: object(finished) }, pods: { found: [pod('p', 'Failed')] } },
+      'gone',
+    ],
     ['a deleted run without pods is gone', { run: { missing: true } }, 'gone'],
     ['a new run of the same name is somebody else', { run: { found: object(running, 'u2') } }, 'gone'],
     ['a run without a status yet lives', { run: { found: object({}) } }, 'alive'],
     ['being refused is no answer', { run: { denied: 'HTTP 403' } }, 'unknown'],
-    ['being refused the pods is no answer', { run: { found: object(finished) }, pods: { denied: 'HTTP 403' } }, 'unknown'],
-    ['no answer in time is no answer', { run: { found: object(finished) }, pods: { denied: 'no answer within 10 s' } }, 'unknown'],
+    [
+      'being refused the pods is no answer',
+      { run: { found: object(finished) }, pods: { denied: 'HTTP 403' } },
+      'unknown',
+    ],
+    [
+      'no answer in time is no answer',
+      { run: { found: object(finished) }, pods: { denied: 'no answer within 10 s' } },
+      'unknown',
+    ],
   ])('%s', async (_, world, state) => {
     expect(await kubeLiveness(kube(world))(RUN)).toMatchObject({ state })
   })
@@ -55,8 +79,14 @@ describe('liveness by the API', () => {
   describe('from a finally task of the run itself', () => {
     const child = (task: string) => ({ kind: 'TaskRun', name: `run-${task}`, pipelineTaskName: task })
     const spec = { tasks: [{ name: 'a' }, { name: 'b' }], finally: [{ name: 'archive' }, { name: 'other' }] }
-    const started = { ...running, pipelineSpec: spec, childReferences: ['a', 'archive', 'other'].map(child), skippedTasks: [{ name: 'b' }] }
-    const taskRun = (task: string, status: object): KubeObject => object({ ...status }, `uid-${task}`, `run-${task}`)
+    const started = {
+      ...running,
+      pipelineSpec: spec,
+      childReferences: ['a', 'archive', 'other'].map(child),
+      skippedTasks: [{ name: 'b' }],
+    }
+    const taskRun = (task: string, status: object): KubeObject =>
+      object({ ...status }, `uid-${task}`, `run-${task}`)
     const own = pod('own', 'Running', 'run-archive')
     const done: World = {
       run: { found: object(started) },
@@ -69,16 +99,40 @@ describe('liveness by the API', () => {
     })
 
     it.each<[string, World]>([
-      ['another finally task has not started', { ...done, run: { found: object({ ...started, childReferences: ['a', 'archive'].map(child) }) } }],
-      ['another finally task runs', { ...done, taskRuns: { found: [taskRun('a', finished), taskRun('archive', running), taskRun('other', running)] } }],
+      [
+        'another finally task has not started',
+        { ...done, run: { found: object({ ...started, childReferences: ['a', 'archive'].map(child) }) } },
+      ],
+      [
+        'another finally task runs',
+        {
+          ...done,
+          taskRuns: {
+            found: [taskRun('a', finished), taskRun('archive', running), taskRun('other', running)],
+          },
+        },
+      ],
       ['a pod of a finished task is left', { ...done, pods: { found: [own, pod('p', 'Running')] } }],
-      ['a custom run is there', { ...done, run: { found: object({ ...started, childReferences: [child('a'), child('archive'), { ...child('other'), kind: 'CustomRun' }] }) } }],
+      [
+        'a custom run is there',
+        {
+          ...done,
+          run: {
+            found: object({
+              ...started,
+              childReferences: [child('a'), child('archive'), { ...child('other'), kind: 'CustomRun' }],
+            }),
+          },
+        },
+      ],
     ])('the rest lives while %s', async (_, world) => {
       expect(await kubeLiveness(kube(world))(RUN, 'own')).toMatchObject({ state: 'alive' })
     })
 
     it('being refused the task runs is no answer', async () => {
-      expect(await kubeLiveness(kube({ ...done, taskRuns: { denied: 'HTTP 403' } }))(RUN, 'own')).toMatchObject({ state: 'unknown' })
+      expect(
+        await kubeLiveness(kube({ ...done, taskRuns: { denied: 'HTTP 403' } }))(RUN, 'own'),
+      ).toMatchObject({ state: 'unknown' })
     })
   })
 })

@@ -30,14 +30,17 @@ describe('publishFile', () => {
     expect(await publishFile(join(folder, 'name'), 'x')).toBe(true)
   })
 
-  it.each(['open', 'write', 'sync', 'link'] as const)('shows nothing when %s fails, and cleans up', async (failing) => {
-    const folder = await temporaryFolder()
-    injectFault((operation) => {
-      if (operation === failing) throw Object.assign(new Error('disk full'), { code: 'ENOSPC' })
-    })
-    await expect(publishFile(join(folder, 'name'), 'x')).rejects.toThrow('disk full')
-    expect(await readdir(folder)).toEqual([])
-  })
+  it.each(['open', 'write', 'sync', 'link'] as const)(
+    'shows nothing when %s fails, and cleans up',
+    async (failing) => {
+      const folder = await temporaryFolder()
+      injectFault((operation) => {
+        if (operation === failing) throw Object.assign(new Error('disk full'), { code: 'ENOSPC' })
+      })
+      await expect(publishFile(join(folder, 'name'), 'x')).rejects.toThrow('disk full')
+      expect(await readdir(folder)).toEqual([])
+    },
+  )
 
   it('makes files that the group can write, whatever the umask', async () => {
     const folder = await temporaryFolder()
@@ -58,7 +61,9 @@ describe('publishFolder', () => {
     const folder = await temporaryFolder()
     const target = join(folder, 'name')
     const won = await Promise.all(
-      Array.from({ length: 8 }, (_, i) => publishFolder(target, (path) => writeFile(join(path, `by-${i}`), ''))),
+      Array.from({ length: 8 }, (_, i) =>
+        publishFolder(target, (path) => writeFile(join(path, `by-${i}`), '')),
+      ),
     )
     expect(won.filter(Boolean)).toHaveLength(1)
     expect(await readdir(target)).toEqual([`by-${won.indexOf(true)}`])
@@ -90,7 +95,9 @@ describe('publishEntry', () => {
     const write = (i: number) => publishEntry(folder, 3, (_, path) => publishFile(path, String(i)))
     const names = await Promise.all(Array.from({ length: 30 }, (_, i) => write(i)))
     expect(new Set(names).size).toBe(30)
-    expect((await listEntries(folder)).map((entry) => entry.name)).toEqual(Array.from({ length: 30 }, (_, n) => `3.${n}`))
+    expect((await listEntries(folder)).map((entry) => entry.name)).toEqual(
+      Array.from({ length: 30 }, (_, n) => `3.${n}`),
+    )
   })
 
   it('orders by epoch before number, as numbers', async () => {

@@ -16,9 +16,14 @@ describe('the marker', () => {
 
   it('is asked for where only an initialised volume will do', async () => {
     const root = await temporaryFolder()
-    await expect(openVolume(root)).rejects.toMatchObject({ code: 'STORAGE_NOT_MOUNTED', found: 'a folder without it' })
+    await expect(openVolume(root)).rejects.toMatchObject({
+      code: 'STORAGE_NOT_MOUNTED',
+      found: 'a folder without it',
+    })
     await expect(openVolume(join(root, 'nowhere'))).rejects.toMatchObject({ found: 'no folder' })
-    await expect(ensureVolume(join(root, 'nowhere'), quiet)).rejects.toMatchObject({ code: 'STORAGE_NOT_MOUNTED' })
+    await expect(ensureVolume(join(root, 'nowhere'), quiet)).rejects.toMatchObject({
+      code: 'STORAGE_NOT_MOUNTED',
+    })
   })
 
   it('of a newer format or damaged stops every use', async () => {

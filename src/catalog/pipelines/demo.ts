@@ -59,7 +59,7 @@ and \`archive\` closes the run.`,
         { name: 'archive-path', type: 'string', description: 'Where the run is now.', value: '$(finally.archive.results.archive-path)' },
       ],
     },
-  } as Pipeline
+  }
 }
 
 const fetch = () =>

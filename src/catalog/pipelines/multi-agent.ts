@@ -50,7 +50,7 @@ artifacts into final-output, and \`archive\` closes the run.`,
         { name: 'archive-path', type: 'string', description: 'Where the run is now.', value: '$(finally.archive.results.archive-path)' },
       ],
     },
-  } as Pipeline
+  }
 }
 
 function agent() {

@@ -6,7 +6,13 @@ mkdir -p "$CONTENT/source"
 if [ -d "$SOURCE" ]; then
   tar -C "$SOURCE" --exclude ./.git --exclude ./node_modules --exclude ./.demo -cf - . | tar -C "$CONTENT/source" -xf -
 elif [ -f "$SOURCE" ]; then
-  tar -C "$CONTENT/source" -xf "$SOURCE"
+  # Not every tar finds out by itself how an archive is compressed.
+  case "$SOURCE" in
+    *.tgz | *.tar.gz) how=-xzf ;;
+    *.txz | *.tar.xz) how=-xJf ;;
+    *) how=-xf ;;
+  esac
+  tar -C "$CONTENT/source" "$how" "$SOURCE"
 else
   echo "expected a folder or a tarball at $SOURCE, found neither" >&2
   exit 37

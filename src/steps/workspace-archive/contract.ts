@@ -12,7 +12,11 @@ and repeated at any point.`,
   categories: ['Storage', 'Automation'],
   tags: ['workspace', 'archive', 'retention'],
   params: {
-    status: param(text, 'How the tasks ended: pass `$(tasks.status)`. Succeeded and Completed close it as Succeeded, Failed as Failed, None as Cancelled.', 'Succeeded'),
+    status: param(
+      text,
+      'How the tasks ended: pass `$(tasks.status)`. Succeeded and Completed close it as Succeeded, Failed as Failed, None as Cancelled.',
+      'Succeeded',
+    ),
     run: param(optionalName, 'The id of the run. Empty: this run.', ''),
   },
   results: {

@@ -6,7 +6,12 @@ import { openVolume } from '../../volume/volume.ts'
 import type { StepRun } from '../runtime.ts'
 import type { contract } from './contract.ts'
 
-const PHASE: Record<string, Phase> = { Succeeded: 'Succeeded', Completed: 'Succeeded', Failed: 'Failed', None: 'Cancelled' }
+const PHASE: Record<string, Phase> = {
+  Succeeded: 'Succeeded',
+  Completed: 'Succeeded',
+  Failed: 'Failed',
+  None: 'Cancelled',
+}
 
 export const run: StepRun<typeof contract> = async ({ params, workspaces, identity, emit, liveness }) => {
   const volume = await openVolume(workspaces.shared!)

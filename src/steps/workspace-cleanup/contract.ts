@@ -15,7 +15,11 @@ maintenance CronJob runs this step every 6 hours.`,
   params: {
     dryRun: param(flag, 'Only print the plan.', 'false'),
     completedRetention: param(duration, 'How long archived runs stay in completed/.', '24h'),
-    staleTimeout: param(duration, 'How long a run that ended without closing may lie without a sign of life.', '6h'),
+    staleTimeout: param(
+      duration,
+      'How long a run that ended without closing may lie without a sign of life.',
+      '6h',
+    ),
     templateRetention: param(duration, 'How long a template stays unused.', '7d'),
     cacheRetention: param(duration, 'How long an entry of the shared cache stays unused.', '3d'),
     trashRetention: param(duration, 'How long what was trashed can be had back.', '24h'),

@@ -17,7 +17,11 @@ nothing. The first call on a volume also makes its marker and probes how the fil
       'Start workspace-content from this template: `<name>` or `<name>@<digest>`. With the workspace `template` bound, its content is kept under this name first.',
       '',
     ),
-    agents: param(names, 'Agents that get a private folder `agents/<name>` and `agent-artifacts/<name>` in the run, separated by commas.', ''),
+    agents: param(
+      names,
+      'Agents that get a private folder `agents/<name>` and `agent-artifacts/<name>` in the run, separated by commas.',
+      '',
+    ),
   },
   results: {
     'run-path': { description: 'The folder of the run, relative to the workspace: `pipelines/<run-id>`.' },
@@ -26,7 +30,11 @@ nothing. The first call on a volume also makes its marker and probes how the fil
   },
   workspaces: {
     shared: { description: 'The shared volume.' },
-    template: { description: 'A folder to keep as the template and to start from.', optional: true, readOnly: true },
+    template: {
+      description: 'A folder to keep as the template and to start from.',
+      optional: true,
+      readOnly: true,
+    },
   },
   errors: ['STORAGE_UNSAFE', 'FORMAT_UNSUPPORTED', 'SOURCE_NOT_FOUND'],
   resources: { requests: { cpu: '20m', memory: '64Mi' }, limits: { cpu: '1', memory: '256Mi' } },

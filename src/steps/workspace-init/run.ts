@@ -13,7 +13,11 @@ export const run: StepRun<typeof contract> = async ({ params, workspaces, identi
   await probeOnce(volume, emit)
   const template = await chooseTemplate(volume, params.template, workspaces.template)
   const path = relative(volume.layout.root, volume.layout.run(identity.run.uid))
-  const made = await initRun(volume, { run: identity.run, agents: params.agents, ...(template ? { template } : {}) })
+  const made = await initRun(volume, {
+    run: identity.run,
+    agents: params.agents,
+    ...(template ? { template } : {}),
+  })
   const named = template ? { template: template.title } : {}
   if (made) emit({ event: 'run-initialised', runId: identity.run.uid, path, ...named })
   else emit({ event: 'run-found', runId: identity.run.uid, path })

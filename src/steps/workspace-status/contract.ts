@@ -13,12 +13,14 @@ as one JSON document (version 1). Statuses are only ever added, so no two tasks 
   tags: ['workspace', 'status', 'agents'],
   params: {
     phase: param(oneOf(['', ...PHASES]), `The phase to set: ${PHASES.join(', ')}. Empty: only read.`, ''),
-    agent: param(optionalName, 'Set the status of this agent instead of the run\'s.', ''),
+    agent: param(optionalName, "Set the status of this agent instead of the run's.", ''),
     message: param(text, 'A sentence for people, kept with the phase.', ''),
     run: param(optionalName, 'The id of the run. Empty: this run.', ''),
     format: param(oneOf(['text', 'json']), 'How to print the status: text or json.', 'text'),
   },
-  results: { phase: { description: 'The phase of the agent where one is named, else of the run, after this step.' } },
+  results: {
+    phase: { description: 'The phase of the agent where one is named, else of the run, after this step.' },
+  },
   workspaces: { shared: { description: 'The shared volume.' } },
   errors: ['RUN_NOT_FOUND'],
   resources: { requests: { cpu: '20m', memory: '64Mi' }, limits: { cpu: '500m', memory: '256Mi' } },
