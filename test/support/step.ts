@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import { paramEnv, resultEnv, workspaceEnv } from '../../src/contract.ts'
 import { CONTRACTS } from '../../src/catalog/contracts.ts'
+import { installed } from './installed.ts'
 import { defaultOf } from '../../src/catalog/step.ts'
 
 const SOURCE = join(import.meta.dirname, '../../src/steps')
@@ -27,6 +28,12 @@ export interface StepOutcome {
   line: (name: string) => Record<string, unknown> | undefined
   stdout: string
   results: Record<string, string>
+}
+
+async function programOf(name: string, otherUser: boolean): Promise<string[]> {
+  if (!otherUser) return [process.execPath, join(SOURCE, name, 'main.ts')]
+  const folder = await installed()
+  return [join(folder, 'node'), join(folder, 'steps', `${name}.mjs`)]
 }
 
 /** A PipelineRun's task as the downward API tells of it. */
@@ -60,7 +67,7 @@ export async function runStep(name: string, options: StepOptions): Promise<StepO
   for (const [workspace, path] of Object.entries(options.workspaces)) env[workspaceEnv(workspace)] = path
   for (const result of Object.keys(contract.results)) env[resultEnv(result)] = join(resultsFolder, result)
   Object.assign(env, identityOf('run-1', 'task-1', 'pod-1'), options.identity)
-  const program = [process.execPath, join(SOURCE, name, 'main.ts'), ...(options.args ?? [])]
+  const program = [...(await programOf(name, options.uid !== undefined)), ...(options.args ?? [])]
   const command = ['-c', `umask ${options.umask ?? '022'}; exec "$@"`, 'sh', ...program]
   const users = {
     ...(options.uid === undefined ? {} : { uid: options.uid }),
