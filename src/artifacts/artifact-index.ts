@@ -1,0 +1,124 @@
+/**
+ * The index of an artifact: every path with its type, mode and digest, and where its bytes are. It is the
+ * manifest's config blob, so the manifest's digest covers it; with it, one file of a large artifact costs a
+ * range of one or two frames. Recovery by hand does not need it.
+ */
+import * as z from 'zod'
+import { WorkspaceError } from '../errors.ts'
+import { canonicalJson } from './canonical.ts'
+import { FRAME, LARGE_FILE } from './format.ts'
+import { checkLinks, checkPath, comparePaths, parentOf } from './safe-path.ts'
+
+const count = z.int().nonnegative()
+/** Permission bits as people write them: `0644`. */
+const mode = z.string().regex(/^0[0-7]{3}$/)
+
+export const FileEntry = z.object({
+  type: z.literal('file'),
+  path: z.string(),
+  mode,
+  size: count,
+  /** Hexadecimal, of the file's bytes. */
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  /** The position of its blob among the manifest's layers. */
+  layer: count,
+  /** Where it begins in the pack's tar; 0 in a blob of its own. */
+  offset: count,
+})
+export const FolderEntry = z.object({ type: z.literal('dir'), path: z.string(), mode })
+export const LinkEntry = z.object({ type: z.literal('symlink'), path: z.string(), target: z.string().min(1) })
+
+const Pack = z.object({
+  layer: count,
+  /** Bytes of the tar. */
+  size: count,
+  /** The bytes of each compressed frame, in order; each but the last holds `frameSize` bytes of the tar. */
+  frames: z.array(count.max(2 * FRAME)),
+})
+
+const Index = z.object({
+  frameSize: z.literal(FRAME),
+  packs: z.array(Pack),
+  /** In the order of the paths' bytes; each folder before what it holds. */
+  entries: z.array(z.discriminatedUnion('type', [FileEntry, FolderEntry, LinkEntry])),
+})
+
+export type FileEntry = z.infer<typeof FileEntry>
+export type FolderEntry = z.infer<typeof FolderEntry>
+export type LinkEntry = z.infer<typeof LinkEntry>
+export type IndexEntry = FileEntry | FolderEntry | LinkEntry
+export type Pack = z.infer<typeof Pack>
+export type ArtifactIndex = z.infer<typeof Index>
+
+export const formatMode = (bits: number): string => `0${(bits & 0o777).toString(8).padStart(3, '0')}`
+export const parseMode = (text: string): number => Number.parseInt(text, 8)
+
+export function encodeIndex(packs: Pack[], entries: IndexEntry[]): Buffer {
+  return Buffer.from(canonicalJson({ frameSize: FRAME, packs, entries } satisfies ArtifactIndex))
+}
+
+/**
+ * Reads an index and checks all that can be checked without the content: an artifact may be made by hand.
+ * @param layers the sizes of the manifest's layers
+ * @throws WorkspaceError UNSAFE_PATH, DIGEST_MISMATCH
+ */
+export function decodeIndex(bytes: Buffer, layers: readonly { size: number }[]): ArtifactIndex {
+  const parsed = Index.safeParse(parseJson(bytes))
+  if (!parsed.success) throw malformed(z.prettifyError(parsed.error))
+  const index = parsed.data
+  checkTree(index.entries)
+  for (const pack of index.packs) checkPack(pack, layers)
+  const packs = new Map(index.packs.map((pack) => [pack.layer, pack]))
+  for (const entry of index.entries)
+    if (entry.type === 'file') checkPlace(entry, packs.get(entry.layer), layers)
+  return index
+}
+
+/** Paths are safe, sorted and unique, and whatever holds something is a folder, never a symlink. */
+function checkTree(entries: readonly IndexEntry[]): void {
+  const folders = new Set([''])
+  let last = ''
+  for (const { path, type } of entries) {
+    checkPath(path)
+    if (comparePaths(last, path) >= 0) throw malformed(`${JSON.stringify(path)} is out of order`)
+    if (!folders.has(parentOf(path))) throw malformed(`${JSON.stringify(path)} is not in a folder`)
+    if (type === 'dir') folders.add(path)
+    last = path
+  }
+  checkLinks(linksOf(entries))
+}
+
+/** The symlinks among entries: target by path. */
+export function linksOf(entries: Iterable<IndexEntry>): Map<string, string> {
+  const links = new Map<string, string>()
+  for (const entry of entries) if (entry.type === 'symlink') links.set(entry.path, entry.target)
+  return links
+}
+
+function checkPack(pack: Pack, layers: readonly { size: number }[]): void {
+  const bytes = pack.frames.reduce((sum, size) => sum + size, 0)
+  if (pack.frames.length !== Math.ceil(pack.size / FRAME) || bytes !== layers[pack.layer]?.size) {
+    throw malformed(`the frames of layer ${pack.layer} do not add up`)
+  }
+}
+
+function checkPlace(file: FileEntry, pack: Pack | undefined, layers: readonly { size: number }[]): void {
+  const fits = pack
+    ? file.size < LARGE_FILE && file.offset + file.size <= pack.size
+    : file.offset === 0 && layers[file.layer]?.size === file.size
+  if (!fits) throw malformed(`${JSON.stringify(file.path)} is not where the index says`)
+}
+
+function malformed(why: string): WorkspaceError {
+  return new WorkspaceError('DIGEST_MISMATCH', `the artifact's index is not well-formed: ${why}`, {
+    hint: 'somebody made this artifact by hand: do not trust it',
+  })
+}
+
+function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString())
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,27 @@
+/** What two trees are compared by. */
+import { createHash } from 'node:crypto'
+import { parseMode, type IndexEntry } from './artifact-index.ts'
+
+/**
+ * The digest of what a tree holds, whoever made it: one JSON line per entry, `[path, type, executable, size,
+ * sha256, target]`, in the order of the paths. Other permission bits differ by umask and are left out.
+ */
+export function digestOfEntries(entries: Iterable<IndexEntry>): string {
+  const hash = createHash('sha256')
+  for (const entry of entries) hash.update(`${JSON.stringify(contentOf(entry))}\n`)
+  return `sha256:${hash.digest('hex')}`
+}
+
+/** What makes two entries of one path the same content. */
+export function contentOf(entry: IndexEntry): unknown[] {
+  switch (entry.type) {
+    case 'file':
+      return [entry.path, entry.type, isExecutable(entry.mode), entry.size, entry.sha256, null]
+    case 'dir':
+      return [entry.path, entry.type, false, 0, null, null]
+    case 'symlink':
+      return [entry.path, entry.type, false, 0, null, entry.target]
+  }
+}
+
+export const isExecutable = (mode: string): boolean => (parseMode(mode) & 0o100) !== 0

@@ -1,0 +1,110 @@
+/** Puts a tree into a store: packs, large files, index and manifest. Nothing refers to them yet. */
+import type { BlobStore, Digest, PutBlob } from '../stores/store.ts'
+import { WorkspaceError } from '../errors.ts'
+import { encodeIndex, formatMode, type FileEntry, type IndexEntry } from './artifact-index.ts'
+import { digestOfEntries } from './digest.ts'
+import { CONTENT_ANNOTATIONS, MEDIA_TYPES, packTitle } from './format.ts'
+import { inOrder } from './in-order.ts'
+import { encodeManifest, type Content, type Descriptor } from './manifest.ts'
+import { plan, storePack, type StoredPack } from './pack.ts'
+import { readLarge } from './read-source.ts'
+import { walk, type SourceEntry, type SourceFile } from './walk.ts'
+
+/** Blobs written at once: while one is flushed, the other keeps reading and compressing. */
+const BLOBS_AT_ONCE = 2
+
+export interface StoredContent {
+  manifest: { digest: Digest; size: number }
+  content: Content
+  /** Bytes that the store did not have. */
+  newBytes: number
+}
+
+interface StoredFile {
+  blob: PutBlob
+  file: SourceFile
+}
+
+/** @throws WorkspaceError as `walk`, and SOURCE_CHANGED */
+export async function storeContent(
+  store: BlobStore,
+  source: string,
+  signal: AbortSignal,
+): Promise<StoredContent> {
+  const entries = await walk(source)
+  const { packs, large } = plan(entries)
+  const packed = await allOf(packs, signal, (members, stop) => storePack(store, members, stop))
+  const alone = await allOf(large, signal, (file, stop) => storeLarge(store, file, stop))
+  const indexed = indexEntries(entries, packed, alone)
+  const content = summarise(indexed)
+  const tables = packed.map(({ size, frames }, layer) => ({ layer, size, frames }))
+  const index = await store.put(once(encodeIndex(tables, indexed)))
+  const layers = [...packed.map(describePack), ...alone.map(describeFile)]
+  const manifest = await store.put(once(encodeManifest(index, layers, content)))
+  const written = [...packed, ...alone].map(({ blob }) => blob).concat(index, manifest)
+  return { manifest, content, newBytes: written.reduce((sum, blob) => sum + (blob.isNew ? blob.size : 0), 0) }
+}
+
+/** Works on all items, a few at once; the first failure stops the others, and is thrown when they have ended. */
+async function allOf<T, R>(
+  items: readonly T[],
+  signal: AbortSignal,
+  work: (item: T, stop: AbortSignal) => Promise<R>,
+): Promise<R[]> {
+  const failed = new AbortController()
+  const stop = AbortSignal.any([signal, failed.signal])
+  const workOrStop = (item: T): Promise<R> =>
+    work(item, stop).catch((error: unknown) => {
+      failed.abort(error)
+      throw error
+    })
+  const results: R[] = []
+  for await (const result of inOrder(items, BLOBS_AT_ONCE, workOrStop)) results.push(result)
+  return results
+}
+
+async function storeLarge(store: BlobStore, file: SourceFile, stop: AbortSignal): Promise<StoredFile> {
+  return { file, blob: await store.put(readLarge(file, stop)) }
+}
+
+async function* once(data: Buffer): AsyncGenerator<Buffer, void, void> {
+  yield data
+}
+
+/** Where each file went: packs are the first layers, large files the ones after them. */
+function indexEntries(entries: SourceEntry[], packed: StoredPack[], alone: StoredFile[]): IndexEntry[] {
+  const places = new Map<SourceFile, Pick<FileEntry, 'sha256' | 'layer' | 'offset'>>()
+  for (const [layer, pack] of packed.entries()) {
+    for (const [file, place] of pack.files) places.set(file, { ...place, layer })
+  }
+  for (const [n, { file, blob }] of alone.entries()) {
+    places.set(file, { sha256: blob.digest.slice('sha256:'.length), layer: packed.length + n, offset: 0 })
+  }
+  return entries.map((entry): IndexEntry => {
+    if (entry.type === 'symlink') return entry
+    const { path } = entry
+    const mode = formatMode(entry.mode)
+    if (entry.type === 'dir') return { type: 'dir', path, mode }
+    const place = places.get(entry)
+    if (!place) throw new WorkspaceError('INTERNAL', `${path} went into no layer`)
+    return { type: 'file', path, mode, size: entry.size, ...place }
+  })
+}
+
+function summarise(entries: IndexEntry[]): Content {
+  const files = entries.filter((entry) => entry.type === 'file')
+  const bytes = files.reduce((sum, file) => sum + file.size, 0)
+  return { digest: digestOfEntries(entries), files: files.length, bytes }
+}
+
+function describePack({ blob }: StoredPack, n: number): Descriptor {
+  return describe(MEDIA_TYPES.pack, blob, packTitle(n))
+}
+
+function describeFile({ blob, file }: StoredFile): Descriptor {
+  return describe(MEDIA_TYPES.file, blob, file.path)
+}
+
+function describe(mediaType: string, { digest, size }: PutBlob, title: string): Descriptor {
+  return { mediaType, digest, size, annotations: { [CONTENT_ANNOTATIONS.title]: title } }
+}

@@ -1,0 +1,129 @@
+/** Lists what is to be stored, and refuses what cannot be stored faithfully. */
+import { isUtf8 } from 'node:buffer'
+import { basename, join } from 'node:path'
+import { errno, WorkspaceError } from '../errors.ts'
+import * as fs from '../platform/fs.ts'
+import { readNames, readTarget } from '../platform/read.ts'
+import { TEMPORARY } from '../volume/publish.ts'
+import { inOrder } from './in-order.ts'
+import { checkLinks, comparePaths } from './safe-path.ts'
+
+export interface SourceFile {
+  type: 'file'
+  path: string
+  /** Where it is read from. */
+  from: string
+  /** Permission bits. */
+  mode: number
+  size: number
+  ino: number
+}
+
+export type SourceEntry =
+  SourceFile | { type: 'dir'; path: string; mode: number } | { type: 'symlink'; path: string; target: string }
+
+const LOOKS_AT_ONCE = 16
+const FOLDERS_AT_ONCE = 4
+const SPECIAL_BITS = 0o7000
+/** What this product stages in a folder while it works: never part of what users store. */
+const STAGING = new RegExp(`^\\${TEMPORARY}[0-9a-f]{12}$`)
+
+/**
+ * The entries of the folder `source`, in the order of their paths; of a file, that file under its own name.
+ * @throws WorkspaceError SOURCE_NOT_FOUND, SOURCE_CHANGED, UNSAFE_PATH, UNSUPPORTED_FILE
+ */
+export async function walk(source: string): Promise<SourceEntry[]> {
+  const real = await fs.realpath(source).catch((error: unknown) => {
+    throw ['ENOENT', 'ENOTDIR'].includes(errno(error) ?? '') ? notFound(source) : error
+  })
+  const stats = await fs.lstat(real)
+  if (!stats.isDirectory()) return [await entryOf(real, basename(source), stats)]
+  const entries: SourceEntry[] = []
+  // Level by level, so that what is under way stays small, however many names there are.
+  for (let folders = ['']; folders.length > 0;) {
+    const below: string[] = []
+    for await (const entry of inOrder(namesIn(real, folders), LOOKS_AT_ONCE, look)) {
+      entries.push(entry)
+      if (entry.type === 'dir') below.push(`${entry.path}/`)
+    }
+    folders = below
+  }
+  entries.sort((a, b) => comparePaths(a.path, b.path))
+  checkLinks(
+    new Map(entries.flatMap((entry) => (entry.type === 'symlink' ? [[entry.path, entry.target]] : []))),
+  )
+  return entries
+}
+
+interface Name {
+  from: string
+  path: string
+}
+
+/** The names in some folders, each given as '' or as its path and a slash. */
+async function* namesIn(root: string, folders: readonly string[]): AsyncGenerator<Name, void, void> {
+  const list = async (folder: string) => {
+    const at = join(root, folder)
+    return { at, folder, names: await unchanged(at, () => readNames(at)) }
+  }
+  for await (const { at, folder, names } of inOrder(folders, FOLDERS_AT_ONCE, list)) {
+    for (const bytes of names) {
+      const name = decode(bytes, at, 'name')
+      if (!STAGING.test(name)) yield { from: join(at, name), path: folder + name }
+    }
+  }
+}
+
+const look = ({ from, path }: Name): Promise<SourceEntry> =>
+  unchanged(from, async () => entryOf(from, path, await fs.lstat(from)))
+
+async function entryOf(from: string, path: string, stats: fs.Stats): Promise<SourceEntry> {
+  const mode = stats.mode & 0o777
+  // A folder's setgid bit is what keeps the group on a shared volume: it belongs to the place, not to the content.
+  if (stats.isDirectory()) return { type: 'dir', path, mode }
+  if (stats.isSymbolicLink())
+    return { type: 'symlink', path, target: decode(await readTarget(from), from, 'target') }
+  if (!stats.isFile()) throw unsupported(from, 'a device, socket or fifo')
+  if (stats.mode & SPECIAL_BITS) throw unsupported(from, 'a file with a setuid, setgid or sticky bit')
+  return { type: 'file', path, from, mode, size: stats.size, ino: stats.ino }
+}
+
+function decode(bytes: Buffer, at: string, what: string): string {
+  if (isUtf8(bytes)) return bytes.toString()
+  throw new WorkspaceError('UNSUPPORTED_FILE', `a ${what} at ${at} is not UTF-8`, {
+    expected: 'names in UTF-8',
+    found: JSON.stringify(bytes.toString('latin1')),
+    hint: 'rename it, for example by convmv',
+  })
+}
+
+function unsupported(path: string, found: string): WorkspaceError {
+  return new WorkspaceError('UNSUPPORTED_FILE', `${path} cannot be stored`, {
+    expected: 'plain files, folders and symlinks',
+    found,
+    hint: 'remove it, take the bit away (chmod a-s,-t), or store another folder',
+  })
+}
+
+function notFound(source: string): WorkspaceError {
+  return new WorkspaceError('SOURCE_NOT_FOUND', `there is nothing at ${source}`, {
+    hint: 'look whether an earlier step made it, and what the parameter path is relative to',
+  })
+}
+
+/** What was listed must still be there when it is looked at. */
+export async function unchanged<T>(path: string, look: () => Promise<T>): Promise<T> {
+  try {
+    return await look()
+  } catch (error) {
+    throw ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errno(error) ?? '') ? sourceChanged(path, 'gone') : error
+  }
+}
+
+export function sourceChanged(path: string, found: string): WorkspaceError {
+  return new WorkspaceError('SOURCE_CHANGED', `${path} changed while it was being stored`, {
+    expected: 'a tree at rest',
+    found,
+    hint: 'store it after everything that writes to it has ended',
+  })
+}

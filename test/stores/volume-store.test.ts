@@ -1,0 +1,82 @@
+import { chmod, readdir, stat, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it } from 'vitest'
+import { injectFault } from '../../src/platform/fs.ts'
+import { digestOf, readVerified } from '../../src/stores/digest.ts'
+import { volumeStore } from '../../src/stores/volume-store.ts'
+import { layoutOf } from '../../src/volume/layout.ts'
+import { temporaryFolder } from '../support/folder.ts'
+import { chunksOf, storeContract } from './contract.ts'
+
+const newLayout = async () => layoutOf(await temporaryFolder())
+
+storeContract('the volume store', async () => volumeStore(await newLayout()))
+
+describe('the volume store', () => {
+  afterEach(() => injectFault(undefined))
+
+  it('keeps blobs read-only under store/blobs/sha256 and no temporary names', async () => {
+    const layout = await newLayout()
+    const { digest } = await volumeStore(layout).put(chunksOf('content'))
+    expect((await stat(layout.blob(digest))).mode & 0o777).toBe(0o444)
+    expect(await readdir(join(layout.blobs, 'sha256'))).toEqual([digest.slice(7)])
+  })
+
+  it('does not write a blob again that it has', async () => {
+    const layout = await newLayout()
+    const { digest } = await volumeStore(layout).put(chunksOf('content'))
+    const before = await stat(layout.blob(digest))
+    await volumeStore(layout).put(chunksOf('content'))
+    expect(await stat(layout.blob(digest))).toMatchObject({ ino: before.ino, ctimeMs: before.ctimeMs })
+  })
+
+  it('refuses to build on a blob of the wrong size', async () => {
+    const layout = await newLayout()
+    const { digest } = await volumeStore(layout).put(chunksOf('content'))
+    await truncate(layout.blob(digest), 3)
+    await expect(volumeStore(layout).put(chunksOf('content'))).rejects.toMatchObject({
+      code: 'DIGEST_MISMATCH',
+    })
+  })
+
+  it('finds out that bytes of a blob were changed', async () => {
+    const layout = await newLayout()
+    const store = volumeStore(layout)
+    const blob = await store.put(chunksOf('content'))
+    await chmod(layout.blob(blob.digest), 0o644)
+    await writeFile(layout.blob(blob.digest), 'CONTENT')
+    await expect(readVerified(store, blob)).rejects.toMatchObject({
+      code: 'DIGEST_MISMATCH',
+      expected: blob.digest,
+      found: digestOf('CONTENT'),
+    })
+  })
+
+  it.each(['write', 'sync', 'link'] as const)(
+    'leaves no name behind where %s finds the disk full',
+    async (broken) => {
+      const layout = await newLayout()
+      injectFault((operation) => {
+        if (operation === broken)
+          throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' })
+      })
+      await expect(volumeStore(layout).put(chunksOf('content'))).rejects.toMatchObject({ code: 'ENOSPC' })
+      injectFault(undefined)
+      expect(await readdir(join(layout.blobs, 'sha256'))).toEqual([])
+    },
+  )
+
+  it('believes that a name is missing only after it has listed the folder, as NFS needs it', async () => {
+    const layout = await newLayout()
+    const store = volumeStore(layout)
+    const { digest, size } = await store.put(chunksOf('content'))
+    let listed = false
+    injectFault((operation, path) => {
+      if (operation === 'readdir') listed = true
+      if (operation === 'open' && path === layout.blob(digest) && !listed) {
+        throw Object.assign(new Error('stale negative entry'), { code: 'ENOENT' })
+      }
+    })
+    expect(await store.size(digest)).toBe(size)
+  })
+})
