@@ -1,0 +1,89 @@
+/** Acquires a lock: at once, by waiting in its queue, or not at all. */
+import { WorkspaceError } from '../errors.ts'
+import type { Volume } from '../volume/volume.ts'
+import { beginAcquisition, type AcquireOptions, type Acquisition } from './acquisition.ts'
+import { grant, grantOrQueue } from './decide.ts'
+import type { Hold, LockState } from './format.ts'
+import { createObserver, holderSubject, waiterSubject } from './observer.ts'
+import { prepare } from './paths.ts'
+import { release } from './release.ts'
+import { removeSubject } from './remove.ts'
+import { notAcquired, title, whoHolds } from './say.ts'
+import { waitForTurn } from './wait.ts'
+
+/** `holder` names, for people, who holds the lock now. */
+export type Outcome =
+  | { acquired: true; ticket: string; epoch: number; holder: string; waitedMs: number }
+  | { acquired: false; holder: string; waitedMs: number }
+
+/**
+ * Acquires the exclusive lock `name`. A TaskRun that holds it already gets its hold again, with a new epoch if
+ * this is a new attempt; other tasks of the same run are excluded like anybody else.
+ * @returns `acquired: false` only with the policy `skip`.
+ * @throws WorkspaceError LOCK_NOT_ACQUIRED by policy or deadline; LIVENESS_UNKNOWN where nothing could ever tell
+ * that this hold, or the one in the way, is over; LOCK_DAMAGED; UNSAFE_PATH for a bad name.
+ */
+export async function acquire(volume: Volume, name: string, options: AcquireOptions): Promise<Outcome> {
+  const { identity, policy, signal, emit } = options
+  const acquisition = beginAcquisition(volume, name, options)
+  signal.throwIfAborted()
+  await requireLiveness(acquisition)
+  await prepare(acquisition.paths)
+  const found = policy === 'wait' ? await queueUp(acquisition) : await lookOnce(acquisition)
+  const waitedMs = acquisition.waited()
+  if (!('epoch' in found)) {
+    const holder = whoHolds(found)
+    emit({ event: 'lock-skipped', lock: name, holder })
+    return { acquired: false, holder, waitedMs }
+  }
+  const { epoch, request } = found
+  if (signal.aborted) {
+    // The abort came while the grant was written.
+    await release(volume, name, { identity, epoch, emit, tuning: acquisition.tuning })
+    throw signal.reason
+  }
+  const holder = title(request)
+  emit({ event: 'lock-acquired', lock: name, epoch, holder, waitedMs })
+  return { acquired: true, ticket: request.ticket, epoch, holder, waitedMs }
+}
+
+/** A hold of which nobody could ever tell that it is over is a leak waiting to happen: refused up front. */
+async function requireLiveness({ me, name, liveness }: Acquisition): Promise<void> {
+  if (me.maxHoldMs !== undefined || me.heartbeat !== undefined) return
+  const verdict = await liveness(me.owner)
+  if (verdict.state === 'alive') return
+  throw new WorkspaceError(
+    'LIVENESS_UNKNOWN',
+    `nothing would end the hold of lock ${name} if its owner were cancelled`,
+    {
+      expected: `to be told that ${me.owner.kind} ${me.owner.name} is alive, or an explicit maxHold`,
+      found: verdict.state === 'gone' ? verdict.evidence : verdict.why,
+      hint: 'give the service account the Role of the maintenance bundle, or set maxHold to the longest time that a hold may last',
+    },
+  )
+}
+
+async function queueUp(acquisition: Acquisition): Promise<Hold> {
+  const { log, me, tuning } = acquisition
+  const entry = await log.change((state) => grantOrQueue(state, me, tuning.waiterHeartbeat))
+  return 'epoch' in entry ? entry : waitForTurn(acquisition)
+}
+
+/** Without waiting, but not without removing whoever is gone: else a leaked lock would be skipped for ever. */
+async function lookOnce(acquisition: Acquisition): Promise<Hold | LockState> {
+  const { log, me, policy, liveness, signal, tuning } = acquisition
+  for (;;) {
+    signal.throwIfAborted()
+    const found = await log.change<Hold | LockState>((state) => {
+      const next = grant(state, me)
+      return 'append' in next ? next : { done: next.done ?? state }
+    })
+    if ('epoch' in found) return found
+    const [holder, first] = [found.holders[0], found.queue[0]]
+    const subject = holder ? holderSubject(holder) : waiterSubject(first!)
+    const verdict = await createObserver(subject, found.seq, liveness, tuning).ask()
+    if (verdict.state === 'gone') await removeSubject(acquisition, subject, verdict.evidence)
+    else if (policy === 'skip') return found
+    else throw notAcquired(acquisition, found, verdict)
+  }
+}

@@ -1,0 +1,23 @@
+import { publishFile } from '../volume/publish.ts'
+import { formatSnapshot, type LockState } from './format.ts'
+import { listNumbers, numbered, removeFile, type LockPaths } from './paths.ts'
+
+/**
+ * Publishes `state` as a snapshot and removes what it makes void. Any number may do so at once, with any states
+ * that the log has had: the newest snapshot counts, and what is removed was void before. The last snapshot but
+ * one stays, so that a listing that runs while a new one comes and an old one goes cannot miss both.
+ */
+export async function compact(paths: LockPaths, state: LockState): Promise<void> {
+  await publishFile(numbered(paths.snapshots, state.seq), formatSnapshot(state))
+  const events = await listNumbers(paths.events)
+  await removeAll(
+    paths.events,
+    events.filter((seq) => seq <= state.seq),
+  )
+  const snapshots = await listNumbers(paths.snapshots)
+  await removeAll(paths.snapshots, snapshots.slice(0, -2))
+}
+
+async function removeAll(folder: string, numbers: number[]): Promise<void> {
+  for (const seq of numbers) await removeFile(numbered(folder, seq))
+}

@@ -1,0 +1,65 @@
+/**
+ * The log of a lock, which is the truth about it: each transition is one file, linked exclusively under the next
+ * number by a writer that decided on exactly the state before it.
+ */
+import { WorkspaceError } from '../errors.ts'
+import { jitter, sleep, timestamp } from '../platform/clock.ts'
+import { publishFile } from '../volume/publish.ts'
+import { compact } from './compact.ts'
+import { formatEvent, type LockEvent, type LockState } from './format.ts'
+import { withGuard } from './guard.ts'
+import { numbered, removeFile, type LockPaths } from './paths.ts'
+import { createReader } from './reader.ts'
+import type { Tuning } from './tuning.ts'
+
+/** What to do on a state: append an event and decide again on what came of it, or be done. */
+export type Next<T> = { append: LockEvent } | { done: T }
+
+export interface LockLog {
+  read(): Promise<LockState>
+  /**
+   * Asks `decide` until it is done, each time with the state as it is. Whether an event took effect is never
+   * told by the answer to its link but by the state read after it: so it is all one whether it was linked, lost
+   * to another writer, void, or already part of a snapshot.
+   */
+  change<T>(decide: (state: LockState) => Next<T>): Promise<T>
+}
+
+/** No decision takes more events than this; one that does would go on for ever. */
+const MAX_EVENTS = 100
+
+export function openLog(paths: LockPaths, tuning: Tuning): LockLog {
+  const { guardMs, missingMs, compactAfter } = tuning
+  const reader = createReader(paths, missingMs)
+
+  async function settle<T>(decide: (state: LockState) => Next<T>): Promise<T> {
+    let linked = 0
+    for (let events = 0; events <= MAX_EVENTS;) {
+      const state = await reader.read()
+      // A void event misleads nobody, but its name is in the way of people's understanding.
+      if (linked > 0 && linked <= reader.snapshot) await removeFile(numbered(paths.events, linked))
+      const next = decide(state)
+      if ('done' in next) {
+        if (linked > 0 && state.seq - reader.snapshot > compactAfter)
+          await compact(paths, state).catch(leaveToNext)
+        return next.done
+      }
+      const seq = state.seq + 1
+      if (await publishFile(numbered(paths.events, seq), formatEvent(next.append, seq, timestamp()))) {
+        linked = seq
+        events++
+      } else {
+        await sleep(jitter(10))
+      }
+    }
+    throw new WorkspaceError('INTERNAL', `a change of the lock ${paths.name} did not come to an end`)
+  }
+
+  return {
+    read: () => reader.read(),
+    change: (decide) => withGuard(paths.guard, guardMs, () => settle(decide)),
+  }
+}
+
+/** Compaction only saves reading: whoever appends next tries again. */
+function leaveToNext(): void {}

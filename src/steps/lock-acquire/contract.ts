@@ -1,0 +1,72 @@
+import * as z from 'zod'
+import { defineStep, param } from '../../contract.ts'
+import { duration, name, oneOf, optionalDuration } from '../../schemas.ts'
+
+const priority = z
+  .string()
+  .regex(/^-?\d{1,3}$/, 'expected a whole number from -999 to 999')
+  .transform(Number)
+
+export const contract = defineStep({
+  name: 'lock-acquire',
+  version: '0.1',
+  displayName: 'Acquire a lock on the shared workspace',
+  summary: 'Acquires an exclusive lock, so that one run or task at a time does something.',
+  description: `The lock outlives this step: release it with \`lock-release\`, from a Pipeline in \`finally\`. Those who
+wait are served in the order in which they came.
+
+A run that is cancelled may never reach its release. Others take the lock over once the Kubernetes API says that
+its owner is finished or deleted **and** that no pod of it is left running, or once one of them has watched it
+being held for longer than its \`maxHold\`. Where neither can be told, the lock is not taken from anybody.
+
+Every hold has an epoch, a number that only grows. Pass it to \`lock-release\`; a hold that was taken over
+meanwhile is then an error there, not a surprise.
+
+A task that repeats the step keeps its hold; a retry of the task gets it with a new epoch. Other tasks of the same
+run have to wait like everybody else.
+
+With the policy \`skip\`, guard what needs the lock, and the release:
+
+    when:
+      - input: $(tasks.acquire.results.epoch)
+        operator: notin
+        values: [""]`,
+  categories: ['Storage', 'Automation'],
+  tags: ['workspace', 'lock', 'mutex'],
+  params: {
+    name: param(name, 'The name of the lock, the same for all who share it.'),
+    policy: param(
+      oneOf(['wait', 'skip', 'fail']),
+      'What to do while another holds the lock: `wait` for it until `timeout`, `skip` (succeed without it, with an empty `epoch`), or `fail` at once.',
+      'wait',
+    ),
+    timeout: param(
+      duration,
+      'How long to wait, such as 90s, 10m or 1h30m. Keep it under the timeout of the task.',
+      '10m',
+    ),
+    scope: param(
+      oneOf(['run', 'task']),
+      'What the hold ends with if nobody releases it: `run`, the PipelineRun, so that another task can release it; `task`, this TaskRun.',
+      { task: 'run', stepAction: 'task' },
+    ),
+    maxHold: param(
+      optionalDuration,
+      'The longest time that this hold may last. Others take the lock over after it **even if the holder still works**; only time that they have watched counts. Needed where the API cannot be asked; 10m suits downloads. Empty: no limit.',
+      '',
+    ),
+    priority: param(priority, 'Among those who wait, a higher number goes first.', '0'),
+  },
+  results: {
+    epoch: {
+      description: 'The number of this hold. Empty if `policy` is `skip` and the lock was not to be had.',
+    },
+    holder: { description: 'Who holds the lock now: this run or task, or the other one if it was skipped.' },
+    'waited-ms': { description: 'How long it took, in milliseconds.' },
+  },
+  workspaces: { shared: { description: 'The shared volume.' } },
+  errors: ['LOCK_NOT_ACQUIRED', 'LIVENESS_UNKNOWN', 'LOCK_DAMAGED', 'STORAGE_UNSAFE'],
+  resources: { requests: { cpu: '10m', memory: '64Mi' }, limits: { cpu: '500m', memory: '256Mi' } },
+  api: 'Asks whether its own run, and whoever holds the lock or waits ahead, is alive: get on pipelineruns and taskruns, list on pods. Without that right, and without `maxHold`, it refuses to acquire.',
+  sample: { name: 'deploy-staging', timeout: '15m' },
+})

@@ -1,0 +1,117 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { randomUUID } from 'node:crypto'
+import type { Event } from '../../src/events.ts'
+import type { Identity } from '../../src/identity.ts'
+import { acquire, release, type AcquireOptions, type Outcome, type Released } from '../../src/locks/index.ts'
+import type { StoredEvent } from '../../src/locks/format.ts'
+import { TUNING, type Tuning } from '../../src/locks/tuning.ts'
+import type { Liveness, Verdict } from '../../src/volume/liveness.ts'
+import { ensureVolume, type Volume } from '../../src/volume/volume.ts'
+import { temporaryFolder } from '../support/folder.ts'
+
+/** As the product's, but for people in a hurry. */
+export const FAST: Tuning = {
+  ...TUNING,
+  headPollMs: 10,
+  waiterPollMs: 30,
+  waiterReadMs: 300,
+  missingMs: 500,
+  waiterHeartbeat: { everyMs: 100, ttlMs: 600 },
+  holderAsk: { firstMs: 20, maxMs: 40 },
+  waiterAsk: { firstMs: 20, maxMs: 40 },
+}
+
+export const newVolume = async (): Promise<Volume> => ensureVolume(await temporaryFolder(), () => {})
+
+export function identityOf(run: string, task: string, pod: string = randomUUID()): Identity {
+  const owner = (kind: 'PipelineRun' | 'TaskRun', name: string) => ({
+    kind,
+    namespace: 'ci',
+    name,
+    uid: `uid-of-${name}`,
+  })
+  return {
+    run: owner('PipelineRun', run),
+    taskRun: owner('TaskRun', `${run}-${task}`),
+    task,
+    pod: { name: `${run}-${task}-pod`, uid: pod },
+    node: 'node-a',
+  }
+}
+
+/** Liveness by hand: everybody is alive until said otherwise, by the name of the owner. */
+export function fakeLiveness(): Liveness & {
+  verdicts: Map<string, Verdict>
+  asked: string[]
+  kill(name: string): void
+} {
+  const verdicts = new Map<string, Verdict>()
+  const asked: string[] = []
+  const liveness: Liveness = async ({ name }) => {
+    asked.push(name)
+    return verdicts.get(name) ?? { state: 'alive', why: `${name} runs` }
+  }
+  const kill = (name: string): void =>
+    void verdicts.set(name, { state: 'gone', evidence: `${name} was deleted` })
+  return Object.assign(liveness, { verdicts, asked, kill })
+}
+
+export interface Actor {
+  identity: Identity
+  events: Event[]
+  abort: AbortController
+  acquire(options?: Partial<AcquireOptions>): Promise<Outcome>
+  release(epoch?: number): Promise<Released>
+}
+
+export const LOCK = 'deploy'
+
+export function actor(
+  volume: Volume,
+  liveness: Liveness,
+  identity: Identity,
+  tuning: Partial<Tuning> = {},
+): Actor {
+  const events: Event[] = []
+  const abort = new AbortController()
+  const fast = { ...FAST, ...tuning }
+  const emit = (event: Event): void => void events.push(event)
+  return {
+    identity,
+    events,
+    abort,
+    acquire: (options = {}) =>
+      acquire(volume, LOCK, {
+        identity,
+        scope: 'run',
+        policy: 'wait',
+        timeoutMs: 20_000,
+        liveness,
+        emit,
+        signal: abort.signal,
+        tuning: fast,
+        ...options,
+      }),
+    release: (epoch) => release(volume, LOCK, { identity, epoch, emit, tuning: fast }),
+  }
+}
+
+export const folderOf = (volume: Volume, what: string): string => join(volume.layout.lock(LOCK), what)
+
+export async function storedEvents(volume: Volume, lock = LOCK): Promise<StoredEvent[]> {
+  const folder = join(volume.layout.lock(lock), 'events')
+  const names = (await readdir(folder)).filter((name) => /^\d+$/.test(name)).sort()
+  return Promise.all(
+    names.map(async (name) => JSON.parse(await readFile(join(folder, name), 'utf8')) as StoredEvent),
+  )
+}
+
+/** Resolves once `condition` holds. */
+export async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  const deadline = performance.now() + 20_000
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`waited in vain for ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
