@@ -9,7 +9,10 @@ export const ERRORS = {
     exit: 20,
     means: 'the workspace path is missing, not a folder, or not an initialised volume',
   },
-  NOT_WRITABLE: { exit: 21, means: 'the volume, or a folder on it, refuses writes by this user' },
+  NOT_WRITABLE: {
+    exit: 21,
+    means: 'the file system refuses this user: a volume mounted read-only, or files of another user',
+  },
   NO_SPACE: { exit: 22, means: 'the volume is full, out of inodes or over its quota' },
   STORAGE_IO: { exit: 23, means: 'the storage failed a read or write (EIO, ESTALE, timed out)' },
   FORMAT_UNSUPPORTED: {

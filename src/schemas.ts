@@ -36,10 +36,10 @@ export const optionalName = z.union([z.literal('').transform(() => undefined), n
 export const text = z.string()
 export const requiredText = z.string().min(1, 'expected some text, found none')
 
-/** Globs, one per line or separated by commas. */
+/** Globs, one per line or separated by commas; the commas of `{a,b}` belong to the glob. */
 export const globs = z.string().transform((lines) =>
   lines
-    .split(/[\n,]/)
+    .split(/[\n,](?![^{\n]*\})/)
     .map((line) => line.trim())
     .filter(Boolean),
 )

@@ -71,7 +71,7 @@ export async function scanVolume(volume: Volume, liveness: Liveness): Promise<Sc
     return found
   }
   const thing = async (path: string, sinceMs?: number): Promise<Thing> => {
-    const { bytes, newestMs } = await measure(path, device)
+    const { bytes, newestMs } = await measure(path, { device })
     const now = wallNow()
     return {
       path: relative(layout.root, path),

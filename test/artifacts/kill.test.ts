@@ -78,8 +78,8 @@ describe('a process killed in the middle', () => {
         expect(await hasJournal(target)).toBe(false)
       }),
     )
-    // Some were killed with the journal written and the moves not all done.
-    expect(journals).toBeGreaterThan(2)
+    // At least one was killed with the journal written and the moves not all done.
+    expect(journals).toBeGreaterThan(0)
   })
 
   it('of retrieving into a new folder leaves nothing or everything', async () => {

@@ -74,4 +74,5 @@ describe('durations', () => {
   it('may be left out where that is said', () => expect(optionalDuration.parse('')).toBeUndefined())
 })
 
-it('globs come by line or by comma', () => expect(globs.parse('a/**, b\n c ')).toEqual(['a/**', 'b', 'c']))
+it('globs come by line or by comma', () =>
+  expect(globs.parse('a/**, *.{js,ts},b\n c ')).toEqual(['a/**', '*.{js,ts}', 'b', 'c']))

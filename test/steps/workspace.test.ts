@@ -209,6 +209,22 @@ describe('workspace-archive', () => {
     expect(second.results).toEqual(first.results)
     expect(await readFile(join(root, 'by-name/test.run-1/final-output/app'), 'utf8')).toHaveLength(1000)
   })
+
+  it.runIf(asRoot)('moves what it may not read along, and says that its bytes are not counted', async () => {
+    const { root, step } = await world()
+    const identity = { ...identityOf('run-1', 't'), SHARED_WORKSPACE_LOCAL: '1' }
+    const user = { uid: 65532, gid: 65532, identity }
+    await step('workspace-init', user)
+    const closed = 'workspace-content/closed'
+    await mkdir(join(root, 'pipelines/uid-of-run-1', closed), { mode: 0o700 })
+    await writeFile(join(root, 'pipelines/uid-of-run-1', closed, 'file'), 'closed')
+    for (const _ of ['first', 'again']) {
+      const { exitCode, results, line } = await step('workspace-archive', user)
+      expect(exitCode).toBe(0)
+      expect(line('warning')!['about']).toBe(join(root, results['archive-path']!, closed))
+      expect(await readFile(join(root, results['archive-path']!, closed, 'file'), 'utf8')).toBe('closed')
+    }
+  })
 })
 
 describe('workspace-cleanup', () => {
