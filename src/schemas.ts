@@ -16,8 +16,18 @@ export const duration = z.string().transform((text, context) => {
   return z.NEVER
 })
 
+/** As `schema`, or the empty string for none. A union would say no more than "Invalid input" of anything else. */
+export const orNone = <T>(schema: z.ZodType<T>): z.ZodType<T | undefined> =>
+  z.string().transform((text, context) => {
+    if (text === '') return undefined
+    const result = schema.safeParse(text)
+    if (result.success) return result.data
+    for (const { message } of result.error.issues) context.addIssue({ code: 'custom', message })
+    return z.NEVER
+  })
+
 /** As `duration`, or the empty string for none. */
-export const optionalDuration = z.union([z.literal('').transform(() => undefined), duration])
+export const optionalDuration = orNone(duration)
 
 /** `true` or `false`. */
 export const flag = z.enum(['true', 'false'], 'expected true or false').transform((text) => text === 'true')
@@ -31,7 +41,7 @@ export const name = z
   )
 
 /** As `name`, or the empty string for none. */
-export const optionalName = z.union([z.literal('').transform(() => undefined), name])
+export const optionalName = orNone(name)
 
 export const text = z.string()
 export const requiredText = z.string().min(1, 'expected some text, found none')

@@ -63,12 +63,22 @@ export async function create(path: string, mode = FILE_MODE): Promise<nodefs.Fil
 export async function write(handle: nodefs.FileHandle, data: Uint8Array, path: string): Promise<void> {
   await at('write', path)
   // writeFile goes on after a short write, as write alone does not.
-  await handle.writeFile(data)
+  await naming(path, handle.writeFile(data))
 }
 
 export async function sync(handle: nodefs.FileHandle, path: string): Promise<void> {
   await at('sync', path)
-  await handle.sync()
+  await naming(path, handle.sync())
+}
+
+/** What fails on a handle does not say on which file: this adds it, as what takes a path does by itself. */
+export async function naming<T>(path: string, action: Promise<T>): Promise<T> {
+  try {
+    return await action
+  } catch (error) {
+    if (error instanceof Error && errno(error)) error.message += ` '${path}'`
+    throw error
+  }
 }
 
 export async function link(from: string, to: string): Promise<void> {

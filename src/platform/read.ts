@@ -1,7 +1,7 @@
 /** Reading files that others made: whole, in pieces with read-ahead, and names as the bytes they are. */
 import { constants } from 'node:fs'
 import * as nodefs from 'node:fs/promises'
-import { at, open } from './fs.ts'
+import { at, naming, open } from './fs.ts'
 
 /** What is read, and held in memory, at a time. */
 export const CHUNK = 1024 * 1024
@@ -22,7 +22,7 @@ export async function readAt(
   const buffer = Buffer.allocUnsafe(length)
   let filled = 0
   while (filled < length) {
-    const { bytesRead } = await handle.read(buffer, filled, length - filled, start + filled)
+    const { bytesRead } = await naming(path, handle.read(buffer, filled, length - filled, start + filled))
     if (bytesRead === 0) break
     filled += bytesRead
   }

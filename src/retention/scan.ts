@@ -1,5 +1,5 @@
 /** Looks over the volume: what there is that retention may decide on, as data for the plan. */
-import { basename, join, relative } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { errno, toWorkspaceError } from '../errors.ts'
 import { wallNow } from '../platform/clock.ts'
 import * as fs from '../platform/fs.ts'
@@ -114,16 +114,33 @@ async function isOurs(root: string, folder: string): Promise<boolean> {
 }
 
 async function leftovers(volume: Volume, thing: (path: string) => Promise<Thing>): Promise<Thing[]> {
-  const { layout } = volume
-  const places = [layout.pipelines, join(layout.blobs, 'sha256'), layout.probes, join(layout.marker, '..')]
   const found: Thing[] = []
-  for (const place of places) {
+  for (const place of await publishingPlaces(volume)) {
     for (const entry of await fs.list(place)) {
-      if (!basename(entry.name).startsWith(TEMPORARY)) continue
+      if (!entry.name.startsWith(TEMPORARY)) continue
       // Its writer may finish with it at this moment.
       const one = await thing(join(place, entry.name)).catch(() => undefined)
       if (one) found.push(one)
     }
   }
   return found
+}
+
+/** The folders that temporary names are made in; those inside a run go when the run goes. */
+async function publishingPlaces({ layout }: Volume): Promise<string[]> {
+  const below = async (folder: string, depth: number): Promise<string[]> => {
+    if (depth === 0) return [folder]
+    const folders = (await fs.list(folder)).filter((entry) => entry.isDirectory())
+    return (await Promise.all(folders.map(({ name }) => below(join(folder, name), depth - 1)))).flat()
+  }
+  return [
+    layout.pipelines,
+    join(layout.blobs, 'sha256'),
+    layout.probes,
+    dirname(layout.marker),
+    ...(await below(layout.templates, 1)),
+    // locks/<name>/events, and artifacts/<run>/<task>/<output>.
+    ...(await below(layout.locks, 2)),
+    ...(await below(layout.artifacts, 3)),
+  ]
 }

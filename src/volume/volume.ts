@@ -48,6 +48,7 @@ export async function ensureVolume(root: string, emit: Emit): Promise<Volume> {
   if (!(await isFolder(root))) {
     throw new WorkspaceError('STORAGE_NOT_MOUNTED', `there is no folder at ${root}`, {
       expected: 'the path where the shared volume is mounted',
+      found: 'nothing, or not a folder',
       hint: 'bind the workspace to a claim, or create the folder for a local run',
     })
   }

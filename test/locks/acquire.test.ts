@@ -3,7 +3,17 @@ import { describe, expect, test } from 'vitest'
 import { acquire, describeLock, listLocks } from '../../src/locks/index.ts'
 import { TUNING } from '../../src/locks/tuning.ts'
 import { injectFault } from '../../src/platform/fs.ts'
-import { actor, fakeLiveness, folderOf, identityOf, LOCK, newVolume, storedEvents, until } from './support.ts'
+import {
+  actor,
+  FAST,
+  fakeLiveness,
+  folderOf,
+  identityOf,
+  LOCK,
+  newVolume,
+  storedEvents,
+  until,
+} from './support.ts'
 
 async function scene() {
   const volume = await newVolume()
@@ -259,6 +269,24 @@ describe('a waiter', () => {
     expect(await storedEvents(volume)).toContainEqual(
       expect.objectContaining({ kind: 'dropped', evidence: 'bob-deploy was deleted' }),
     )
+  })
+
+  test('behind others notices that it is first, without reading the log all the time', async () => {
+    const { person, queue } = await scene()
+    const ann = person('ann')
+    await ann.acquire()
+    const bob = person('bob')
+    const bobWaiting = bob.acquire({ tuning: { ...FAST, waiterHeartbeat: { everyMs: 100, ttlMs: 600_000 } } })
+    await until(async () => (await queue()).length === 1, 'bob')
+    const eve = person('eve')
+    const eveWaiting = eve.acquire({ tuning: { ...FAST, waiterReadMs: 600_000 } })
+    await until(() => eve.events.length > 0, 'eve to wait')
+    expect(eve.events).toMatchObject([{ place: 2 }])
+    await ann.release()
+    await bobWaiting
+    await bob.release()
+    // Its deadline, after 20 s, would have it read the log once more.
+    expect((await eveWaiting).waitedMs).toBeLessThan(15_000)
   })
 
   test('behind others does at most 30 file operations a minute', async () => {

@@ -253,6 +253,7 @@ describe('maxHold', () => {
     await until(async () => (await watchedMs()) > 100, 'a record')
     const before = await watchedMs()
     await until(async () => (await watchedMs()) > before, 'another record')
+    expect((await storedEvents(volume)).filter((event) => event.kind === 'watched').length).toBeGreaterThan(1)
     liveness.kill('ann')
     await waiting
   })

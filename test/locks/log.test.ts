@@ -79,6 +79,17 @@ describe('compaction', () => {
   })
 })
 
+test('compaction of an old state leaves what came after it', async () => {
+  const { volume, person, paths, numbers } = await scene()
+  await person('ann').acquire()
+  const old = await createReader(paths, 500).read()
+  await person('ann').release()
+  await person('bob').acquire()
+  await compact(paths, old)
+  expect(await numbers('events')).toEqual([2, 3])
+  expect(await describeLock(volume, LOCK)).toMatchObject({ seq: 3, holders: [{ epoch: 3 }] })
+})
+
 describe('an event below the newest snapshot is void', () => {
   test('for its writer, who decides again and clears it away', async () => {
     const { volume, person, paths, event } = await scene({ guardMs: 0 })

@@ -1,5 +1,5 @@
 import { mkdir, readdir, readFile, rename, symlink, utimes, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Event } from '../../src/events.ts'
 import type { Owner } from '../../src/identity.ts'
@@ -140,6 +140,30 @@ describe('maintenance', () => {
     const { events } = await maintain(volume, now)
     expect(events).toContainEqual({ event: 'retention-blocked', path: 'pipelines/bad', why: 'no' })
     expect(await readdir(volume.layout.pipelines)).toEqual(['bad'])
+  })
+
+  it('collects what killed writers left, a day later', async () => {
+    const volume = await volumeWith()
+    const { layout } = volume
+    const places = [
+      'locks/l/events',
+      'artifacts/r/t/o',
+      'store/blobs/sha256',
+      'pipelines',
+      'shared/templates/t',
+    ]
+    const left = places.map((place) => join(layout.root, place, '.tmp-0123456789ab'))
+    for (const path of left) {
+      await mkdir(dirname(path), { recursive: true })
+      await writeFile(path, 'x')
+      await utimes(path, 0, 0)
+    }
+    await writeFile(join(layout.root, 'pipelines/.tmp-ba9876543210'), 'at work')
+    const { plan } = await maintain(volume, now)
+    expect(plan.actions.map((action) => action.path).sort()).toEqual(
+      places.map((place) => `${place}/.tmp-0123456789ab`).sort(),
+    )
+    expect(await readdir(layout.pipelines)).toEqual(['.tmp-ba9876543210'])
   })
 
   it('never follows symlinks out of the volume', async () => {

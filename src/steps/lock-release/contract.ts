@@ -1,14 +1,13 @@
 import * as z from 'zod'
 import { defineStep, param } from '../../contract.ts'
-import { name } from '../../schemas.ts'
+import { name, orNone } from '../../schemas.ts'
 
-const epoch = z.union([
-  z.literal('').transform(() => undefined),
+const epoch = orNone(
   z
     .string()
     .regex(/^[1-9]\d{0,14}$/, 'expected the epoch that lock-acquire gave, a whole number from 1')
     .transform(Number),
-])
+)
 
 export const contract = defineStep({
   name: 'lock-release',
