@@ -71,7 +71,10 @@ describe('durations', () => {
     expect(duration.safeParse(text).success).toBe(false),
   )
 
-  it('may be left out where that is said', () => expect(optionalDuration.parse('')).toBeUndefined())
+  it('may be left out where that is said, and say what was expected otherwise', () => {
+    expect(optionalDuration.parse('')).toBeUndefined()
+    expect(() => optionalDuration.parse('soon')).toThrow(/expected a duration over 0/)
+  })
 })
 
 it('globs come by line or by comma', () =>
