@@ -197,6 +197,16 @@ describe('workspace-archive', () => {
     expect(await readdir(join(root, 'pipelines'))).toEqual(['uid-of-run-1'])
   })
 
+  it('refuses a status that Tekton did not replace, and leaves the run open', async () => {
+    const { step } = await world()
+    await step('workspace-init')
+    expect(await step('workspace-archive', { params: { status: '$(tasks.status)' } })).toMatchObject({
+      exitCode: 64,
+    })
+    const { events } = await step('workspace-status', { params: { format: 'json' } })
+    expect(events.find((event) => event['v'] === 1)).toMatchObject({ closed: false })
+  })
+
   it('moves a local run that is over, and says the same again when it is repeated', async () => {
     const { root, step } = await world()
     const identity = { ...identityOf('run-1', 't'), SHARED_WORKSPACE_LOCAL: '1' }

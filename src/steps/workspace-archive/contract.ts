@@ -1,5 +1,5 @@
 import { defineStep, param } from '../../contract.ts'
-import { optionalName, text } from '../../schemas.ts'
+import { oneOf, optionalName } from '../../schemas.ts'
 
 export const contract = defineStep({
   name: 'workspace-archive',
@@ -13,8 +13,8 @@ and repeated at any point.`,
   tags: ['workspace', 'archive', 'retention'],
   params: {
     status: param(
-      text,
-      'How the tasks ended: pass `$(tasks.status)`. Succeeded and Completed close it as Succeeded, Failed as Failed, None as Cancelled.',
+      oneOf(['Succeeded', 'Completed', 'Failed', 'None']),
+      'How the tasks ended. Pass `$(tasks.status)` as a param of the task: Tekton replaces it there and not in the params of a step. Succeeded and Completed close the run as Succeeded, Failed as Failed, None as Cancelled.',
       'Succeeded',
     ),
     run: param(optionalName, 'The id of the run. Empty: this run.', ''),

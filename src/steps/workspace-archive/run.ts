@@ -1,17 +1,18 @@
 import { relative } from 'node:path'
 import { archiveRun, findArchived } from '../../retention/archive.ts'
 import { measure } from '../../retention/measure.ts'
-import { readStatus, setStatus, type Phase } from '../../volume/status.ts'
+import { readStatus, setStatus } from '../../volume/status.ts'
 import { openVolume } from '../../volume/volume.ts'
 import type { StepRun } from '../runtime.ts'
 import type { contract } from './contract.ts'
 
-const PHASE: Record<string, Phase> = {
+/** Tekton's aggregate status of the tasks, as a phase. */
+const PHASE = {
   Succeeded: 'Succeeded',
   Completed: 'Succeeded',
   Failed: 'Failed',
   None: 'Cancelled',
-}
+} as const
 
 export const run: StepRun<typeof contract> = async ({ params, workspaces, identity, emit, liveness }) => {
   const volume = await openVolume(workspaces.shared!)
@@ -27,7 +28,7 @@ export const run: StepRun<typeof contract> = async ({ params, workspaces, identi
   if (archived) return result(archived)
 
   const folder = volume.layout.run(runId)
-  const phase = PHASE[params.status] ?? 'Failed'
+  const phase = PHASE[params.status]
   const status = await readStatus(folder)
   if (!status.closed) {
     await setStatus(folder, undefined, { phase, message: '', by: identity.taskRun.name, closed: true })
