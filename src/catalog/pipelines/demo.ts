@@ -8,7 +8,7 @@ import { catalogDescription, catalogMetadata } from '../metadata.ts'
 import type { Settings } from '../settings.ts'
 import type { Pipeline } from '../tekton/types.generated.ts'
 import { BUILD, CHECK, FETCH, PACKAGE } from './scripts.ts'
-import { SHARED, scriptStep, stepRef, taskRef, taskSpec } from './parts.ts'
+import { SHARED, scriptStep, stepRef, STORED, taskRef, taskSpec } from './parts.ts'
 
 export const DEMO = {
   name: 'shared-workspace-demo',
@@ -16,7 +16,8 @@ export const DEMO = {
   displayName: 'Shared workspace demo',
   categories: ['Storage', 'Build Tools'],
   tags: ['workspace', 'artifacts', 'lock', 'demo'],
-  summary: 'Builds source code on a shared volume: artifacts between tasks, a lock round publishing, an archive at the end.',
+  summary:
+    'Builds source code on a shared volume: artifacts between tasks, a lock round publishing, an archive at the end.',
 }
 
 const RUN_PATH = '$(tasks.init.results.run-path)'
@@ -36,12 +37,44 @@ export function demoPipeline({ image }: Settings): Pipeline {
 and \`archive\` closes the run.`,
       ),
       params: [
-        { name: 'source', type: 'string', description: 'A folder or tarball that the tasks can read, such as one on the volume. Default: this project\'s own source, which the image brings.', default: '/opt/shared-workspace/source.tar.gz' },
-        { name: 'image', type: 'string', description: 'The image of the build\'s own steps: needs sh, tar and what buildCommand calls.', default: image },
-        { name: 'buildCommand', type: 'string', description: 'A shell command, run in a copy of the source. Default: types are stripped from TypeScript, the rest is copied.', default: '' },
-        { name: 'buildOutput', type: 'string', description: 'The folder that buildCommand leaves, relative to the source.', default: 'dist' },
-        { name: 'checkCommand', type: 'string', description: 'A shell command, run in the build. Default: every file against SHA256SUMS.', default: '' },
-        { name: 'lock', type: 'string', description: 'The lock that publishing runs under.', default: 'demo-publish' },
+        {
+          name: 'source',
+          type: 'string',
+          description:
+            "A folder or tarball that the tasks can read, such as one on the volume. Default: this project's own source, which the image brings.",
+          default: '/opt/shared-workspace/source.tar.gz',
+        },
+        {
+          name: 'image',
+          type: 'string',
+          description: "The image of the build's own steps: needs sh, tar and what buildCommand calls.",
+          default: image,
+        },
+        {
+          name: 'buildCommand',
+          type: 'string',
+          description:
+            'A shell command, run in a copy of the source. Default: types are stripped from TypeScript, the rest is copied.',
+          default: '',
+        },
+        {
+          name: 'buildOutput',
+          type: 'string',
+          description: 'The folder that buildCommand leaves, relative to the source.',
+          default: 'dist',
+        },
+        {
+          name: 'checkCommand',
+          type: 'string',
+          description: 'A shell command, run in the build. Default: every file against SHA256SUMS.',
+          default: '',
+        },
+        {
+          name: 'lock',
+          type: 'string',
+          description: 'The lock that publishing runs under.',
+          default: 'demo-publish',
+        },
       ],
       workspaces: [{ name: 'shared', description: 'The shared volume.' }],
       tasks: [
@@ -54,9 +87,24 @@ and \`archive\` closes the run.`,
       ],
       finally: [{ name: 'archive', ...taskRef(workspaceArchive, { status: '$(tasks.status)' }) }],
       results: [
-        { name: 'run-path', type: 'string', description: 'The folder of the run while it ran.', value: RUN_PATH },
-        { name: 'package', type: 'string', description: 'The package: uri@digest.', value: '$(tasks.package.results.artifact)' },
-        { name: 'archive-path', type: 'string', description: 'Where the run is now.', value: '$(finally.archive.results.archive-path)' },
+        {
+          name: 'run-path',
+          type: 'string',
+          description: 'The folder of the run while it ran.',
+          value: RUN_PATH,
+        },
+        {
+          name: 'package',
+          type: 'string',
+          description: 'The package: uri@digest.',
+          value: '$(tasks.package.results.artifact)',
+        },
+        {
+          name: 'archive-path',
+          type: 'string',
+          description: 'Where the run is now.',
+          value: '$(finally.archive.results.archive-path)',
+        },
       ],
     },
   }
@@ -66,11 +114,6 @@ const fetch = () =>
   taskSpec({ image: '$(params.image)', runPath: RUN_PATH, source: '$(params.source)' }, [
     scriptStep('fetch', { CONTENT: content, SOURCE: '$(params.source)' }, FETCH),
   ])
-
-const stored = [
-  { name: 'artifact', description: 'What was stored: uri@digest.', value: '$(steps.store.results.artifact)' },
-  { name: 'size', description: 'Its bytes.', value: '$(steps.store.results.size)' },
-]
 
 const build = () =>
   taskSpec(
@@ -88,7 +131,7 @@ const build = () =>
       ),
       stepRef('store', artifactStore, { path: '/workspace/build', output: 'build' }),
     ],
-    stored,
+    STORED,
   )
 
 const retrieveBuild = stepRef('retrieve', artifactRetrieve, {
@@ -98,7 +141,11 @@ const retrieveBuild = stepRef('retrieve', artifactRetrieve, {
 
 const check = () =>
   taskSpec(
-    { image: '$(params.image)', artifact: '$(tasks.build.results.artifact)', command: '$(params.checkCommand)' },
+    {
+      image: '$(params.image)',
+      artifact: '$(tasks.build.results.artifact)',
+      command: '$(params.checkCommand)',
+    },
     [retrieveBuild, scriptStep('check', { CHECK_COMMAND: '$(params.command)' }, CHECK)],
   )
 
@@ -110,7 +157,7 @@ const pack = () =>
       scriptStep('package', {}, PACKAGE),
       stepRef('store', artifactStore, { path: '/workspace/package', output: 'package' }),
     ],
-    stored,
+    STORED,
   )
 
 const publish = () =>

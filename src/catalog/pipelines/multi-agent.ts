@@ -7,7 +7,7 @@ import { catalogDescription, catalogMetadata } from '../metadata.ts'
 import type { Settings } from '../settings.ts'
 import type { Pipeline } from '../tekton/types.generated.ts'
 import { AGENT } from './scripts.ts'
-import { SHARED, scriptStep, stepRef, taskRef, taskSpec } from './parts.ts'
+import { SHARED, scriptStep, stepRef, STORED, taskRef, taskSpec } from './parts.ts'
 
 export const MULTI_AGENT = {
   name: 'multi-agent',
@@ -15,7 +15,8 @@ export const MULTI_AGENT = {
   displayName: 'Many agents on one run',
   categories: ['Storage', 'Automation'],
   tags: ['workspace', 'agents', 'matrix'],
-  summary: 'Several agents work side by side in one run, each with its own folder and status; a collector gathers what they made.',
+  summary:
+    'Several agents work side by side in one run, each with its own folder and status; a collector gathers what they made.',
 }
 
 const RUN_PATH = '$(tasks.init.results.run-path)'
@@ -34,28 +35,67 @@ export function multiAgentPipeline({ image }: Settings): Pipeline {
 artifacts into final-output, and \`archive\` closes the run.`,
       ),
       params: [
-        { name: 'agents', type: 'array', description: 'The agents\' names.', default: ['analyst', 'writer', 'reviewer'] },
-        { name: 'agentCommand', type: 'string', description: 'A shell command, run in the agent\'s private folder with AGENT, RUN_ID, CONTENT and ARTIFACTS in its environment. Default: each writes a short report.', default: '' },
-        { name: 'image', type: 'string', description: 'The image of the agents: needs sh and what agentCommand calls.', default: image },
+        {
+          name: 'agents',
+          type: 'array',
+          description: "The agents' names.",
+          default: ['analyst', 'writer', 'reviewer'],
+        },
+        {
+          name: 'agentCommand',
+          type: 'string',
+          description:
+            "A shell command, run in the agent's private folder with AGENT, RUN_ID, CONTENT and ARTIFACTS in its environment. Default: each writes a short report.",
+          default: '',
+        },
+        {
+          name: 'image',
+          type: 'string',
+          description: 'The image of the agents: needs sh and what agentCommand calls.',
+          default: image,
+        },
       ],
       workspaces: [{ name: 'shared', description: 'The shared volume.' }],
       tasks: [
         { name: 'init', ...taskRef(workspaceInit) },
-        { name: 'agent', matrix: { params: [{ name: 'agent', value: ['$(params.agents[*])'] }] }, ...agent() },
+        {
+          name: 'agent',
+          matrix: { params: [{ name: 'agent', value: ['$(params.agents[*])'] }] },
+          ...agent(),
+        },
         { name: 'collect', ...collect() },
       ],
       finally: [{ name: 'archive', ...taskRef(workspaceArchive, { status: '$(tasks.status)' }) }],
       results: [
-        { name: 'run-path', type: 'string', description: 'The folder of the run while it ran.', value: RUN_PATH },
-        { name: 'archive-path', type: 'string', description: 'Where the run is now.', value: '$(finally.archive.results.archive-path)' },
+        {
+          name: 'run-path',
+          type: 'string',
+          description: 'The folder of the run while it ran.',
+          value: RUN_PATH,
+        },
+        {
+          name: 'archive-path',
+          type: 'string',
+          description: 'Where the run is now.',
+          value: '$(finally.archive.results.archive-path)',
+        },
       ],
     },
   }
 }
 
 function agent() {
-  const { params, taskSpec: spec, workspaces } = taskSpec(
-    { image: '$(params.image)', command: '$(params.agentCommand)', runPath: RUN_PATH, runId: '$(tasks.init.results.run-id)' },
+  const {
+    params,
+    taskSpec: spec,
+    workspaces,
+  } = taskSpec(
+    {
+      image: '$(params.image)',
+      command: '$(params.agentCommand)',
+      runPath: RUN_PATH,
+      runId: '$(tasks.init.results.run-id)',
+    },
     [
       stepRef('start', workspaceStatus, { phase: 'Running', agent: '$(params.agent)' }),
       scriptStep(
@@ -73,9 +113,13 @@ function agent() {
       stepRef('store', artifactStore, { path: artifacts, output: 'report' }),
       stepRef('finish', workspaceStatus, { phase: 'Succeeded', agent: '$(params.agent)' }),
     ],
-    [{ name: 'artifact', description: 'The agent\'s artifacts: uri@digest.', value: '$(steps.store.results.artifact)' }],
+    STORED,
   )
-  return { params, workspaces, taskSpec: { ...spec, params: [...spec.params, { name: 'agent', type: 'string' }] } }
+  return {
+    params,
+    workspaces,
+    taskSpec: { ...spec, params: [...spec.params, { name: 'agent', type: 'string' }] },
+  }
 }
 
 const collect = () =>

@@ -44,9 +44,22 @@ export const taskSpec = (
   params: pairs(params),
   workspaces: BIND_SHARED,
   taskSpec: {
-    params: Object.entries(params).map(([name, value]) => ({ name, type: Array.isArray(value) ? 'array' : 'string' })),
+    params: Object.entries(params).map(([name, value]) => ({
+      name,
+      type: Array.isArray(value) ? 'array' : 'string',
+    })),
     workspaces: [{ name: 'shared' }],
     ...(results.length > 0 ? { results } : {}),
     steps,
   },
 })
+
+/** What a task tells of the artifact that its step `store` stored. */
+export const STORED = [
+  {
+    name: 'artifact',
+    description: 'What was stored: uri@digest.',
+    value: '$(steps.store.results.artifact)',
+  },
+  { name: 'size', description: 'Its bytes.', value: '$(steps.store.results.size)' },
+]

@@ -25,7 +25,10 @@ export function pipelineReadme(pipeline: Pipeline, sample: string): string {
     '`shared`: the shared volume, as one claim with ReadWriteMany.',
     AFFINITY,
     '## Results',
-    table(['name', 'what it is'], (spec?.results ?? []).map((result) => [`\`${result.name}\``, result.description ?? ''])),
+    table(
+      ['name', 'what it is'],
+      (spec?.results ?? []).map((result) => [`\`${result.name}\``, result.description ?? '']),
+    ),
     '## Run it',
     `On this machine, without a cluster: \`./run pipeline ${metadata?.name} --workspace shared=FOLDER\`. On a cluster:`,
     `\`\`\`yaml\n${sample.trimEnd()}\n\`\`\``,
