@@ -83,22 +83,27 @@ export function errno(error: unknown): string | undefined {
   return typeof error.code === 'string' && /^E[A-Z0-9]+$/.test(error.code) ? error.code : undefined
 }
 
-const BY_ERRNO: Record<string, [ErrorCode, string]> = {
-  ENOSPC: ['NO_SPACE', 'free space on the volume (workspace-cleanup applies retention) or enlarge its claim'],
-  EDQUOT: ['NO_SPACE', 'raise the quota, or let workspace-cleanup apply retention'],
-  EROFS: ['NOT_WRITABLE', 'mount the workspace read-write for this task'],
-  EACCES: [
-    'NOT_WRITABLE',
-    'give the run an fsGroup that owns the volume (see the README, "Users and groups")',
+const USERS_AND_GROUPS = 'give the run an fsGroup that owns the volume (see the README, "Users and groups")'
+
+/** What the operating system may say: the code, what was expected instead, what to do. */
+const BY_ERRNO: Record<string, [ErrorCode, expected: string, hint: string]> = {
+  ENOSPC: [
+    'NO_SPACE',
+    'room on the volume',
+    'free space on the volume (workspace-cleanup applies retention) or enlarge its claim',
   ],
-  EPERM: [
-    'NOT_WRITABLE',
-    'give the run an fsGroup that owns the volume (see the README, "Users and groups")',
+  EDQUOT: ['NO_SPACE', 'room in the quota', 'raise the quota, or let workspace-cleanup apply retention'],
+  EROFS: ['NOT_WRITABLE', 'a volume mounted read-write', 'mount the workspace read-write for this task'],
+  EACCES: ['NOT_WRITABLE', 'the right to do that', USERS_AND_GROUPS],
+  EPERM: ['NOT_WRITABLE', 'the right to do that', USERS_AND_GROUPS],
+  EIO: ['STORAGE_IO', 'storage that answers', 'look at the storage and the mount; then run the task again'],
+  ESTALE: ['STORAGE_IO', 'the file that was opened', 'the server replaced it; run the task again'],
+  ETIMEDOUT: [
+    'STORAGE_IO',
+    'storage that answers',
+    'look at the storage and the network; then run the task again',
   ],
-  EIO: ['STORAGE_IO', 'look at the storage and the mount; then run the task again'],
-  ESTALE: ['STORAGE_IO', 'the server replaced what was open; run the task again'],
-  ETIMEDOUT: ['STORAGE_IO', 'look at the storage and the network; then run the task again'],
-  ENOTCONN: ['STORAGE_IO', 'the mount lost its server; look at the node that this pod ran on'],
+  ENOTCONN: ['STORAGE_IO', 'a mount with its server', 'look at the node that this pod ran on'],
 }
 
 /** Any thrown value as a WorkspaceError: what the operating system said becomes a code with a hint. */
@@ -106,6 +111,9 @@ export function toWorkspaceError(error: unknown): WorkspaceError {
   if (error instanceof WorkspaceError) return error
   const known = BY_ERRNO[errno(error) ?? '']
   const message = error instanceof Error ? error.message : String(error)
-  if (known) return new WorkspaceError(known[0], message, { hint: known[1], cause: error })
+  if (known) {
+    const found = `${errno(error)} from the operating system`
+    return new WorkspaceError(known[0], message, { expected: known[1], found, hint: known[2], cause: error })
+  }
   return new WorkspaceError('INTERNAL', message, { cause: error })
 }

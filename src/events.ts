@@ -23,6 +23,7 @@ export type Event =
     }
   | { event: 'lock-acquired'; lock: string; epoch: number; holder: string; waitedMs: number }
   | { event: 'lock-skipped'; lock: string; holder: string }
+  | { event: 'release-waiting'; lock: string; pods: string[] }
   | { event: 'lock-released'; lock: string; epoch: number }
   | { event: 'lock-taken-over'; lock: string; epoch: number; from: string; evidence: string }
   | { event: 'waiter-dropped'; lock: string; waiter: string; evidence: string }
@@ -64,6 +65,8 @@ export function describe(e: Event): string {
       return `lock ${e.lock} acquired with epoch ${e.epoch} for ${e.holder} after ${seconds(e.waitedMs)}`
     case 'lock-skipped':
       return `lock ${e.lock} is held by ${e.holder}: skipped`
+    case 'release-waiting':
+      return `lock ${e.lock} is kept until what was told to stop has stopped: ${e.pods.join(', ')}`
     case 'lock-released':
       return `lock ${e.lock} released, epoch ${e.epoch}`
     case 'lock-taken-over':

@@ -77,6 +77,8 @@ async function choose(
     return { uri, digest: stored.digest, selected: matching(await readArtifact(store, stored), files) }
   if (!optional) {
     throw new WorkspaceError('ARTIFACT_NOT_FOUND', `there is no artifact ${uri}`, {
+      expected: 'an output that a task has stored',
+      found: 'none of that run, task and name',
       hint: 'look whether its task has run and what it called its output; set optional to true if it may be missing',
     })
   }
@@ -133,7 +135,8 @@ function noMatch(globs: readonly string[], chosen: readonly Chosen[]): Workspace
     'ARTIFACT_NOT_FOUND',
     `no file of ${chosen.map(({ uri }) => uri).join(', ')} matches`,
     {
-      expected: globs.join(', '),
+      expected: `a path like ${globs.join(', ')}`,
+      found: 'none',
       hint: 'globs match whole paths inside the artifact: "**/*.jar" finds jars at any depth',
     },
   )

@@ -107,6 +107,8 @@ function unsupported(path: string, found: string): WorkspaceError {
 
 function notFound(source: string): WorkspaceError {
   return new WorkspaceError('SOURCE_NOT_FOUND', `there is nothing at ${source}`, {
+    expected: 'a file or folder to store',
+    found: 'neither',
     hint: 'look whether an earlier step made it, and what the parameter path is relative to',
   })
 }

@@ -8,7 +8,12 @@ import { env } from './host.ts'
 export type Answer<T> = { found: T } | { missing: true } | { denied: string }
 
 export interface KubeObject {
-  metadata?: { name?: string; uid?: string; labels?: Record<string, string> }
+  metadata?: {
+    name?: string
+    uid?: string
+    labels?: Record<string, string>
+    deletionTimestamp?: string | Date
+  }
   status?: Record<string, unknown>
 }
 

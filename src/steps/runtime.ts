@@ -13,7 +13,8 @@ import { toWorkspaceError, WorkspaceError } from '../errors.ts'
 import { LOCAL_ENV, readIdentity, type Identity } from '../identity.ts'
 import * as host from '../platform/host.ts'
 import { livenessHere } from '../volume/liveness-here.ts'
-import type { Liveness } from '../volume/liveness.ts'
+import { kubeStopping } from '../volume/liveness-kube.ts'
+import type { Liveness, Stopping } from '../volume/liveness.ts'
 
 export interface StepContext<C extends StepContract> {
   params: ParamValues<C>
@@ -27,6 +28,8 @@ export interface StepContext<C extends StepContract> {
   signal: AbortSignal
   /** Whether an owner still lives, asked of the API in a pod and of flock in a local run. */
   liveness: Liveness
+  /** Which pods were told to stop and still run. */
+  stopping: Stopping
 }
 
 export type StepRun<C extends StepContract> = (context: StepContext<C>) => Promise<ResultValues<C>>
@@ -81,6 +84,8 @@ export function readContext<C extends StepContract>(
   }
   if (problems.length > 0) {
     throw new WorkspaceError('USAGE', `${contract.name} cannot start: ${problems.join('; ')}`, {
+      expected: 'parameters and workspaces as its contract says',
+      found: `${problems.length} that are not`,
       hint: `see the parameters in tasks/${contract.name}/${contract.version}/README.md`,
     })
   }
@@ -91,6 +96,7 @@ export function readContext<C extends StepContract>(
     emit,
     print: host.writeLine,
     signal,
+    stopping: kubeStopping(),
     liveness: livenessHere(Boolean(env[LOCAL_ENV]), workspaces['shared'] ?? ''),
   }
 }

@@ -20,6 +20,8 @@ export function checkDigest(digest: string): Digest {
 /** The error for a blob that an artifact needs and the store does not have. */
 export function missingBlob(digest: Digest, place: string, cause?: unknown): WorkspaceError {
   return new WorkspaceError('ARTIFACT_NOT_FOUND', `the blob ${digest} is missing from ${place}`, {
+    expected: 'the content that the artifact was stored with',
+    found: 'no such blob',
     hint: 'bring it back from trash, or run the task that made the artifact again',
     cause,
   })

@@ -1,6 +1,6 @@
 import type { Owner } from '../identity.ts'
 import { kubeHere, type Answer, type Kube, type KubeObject } from '../platform/kube.ts'
-import type { Liveness, Verdict } from './liveness.ts'
+import type { Liveness, Stopping, Verdict } from './liveness.ts'
 
 const PLURAL = { PipelineRun: 'pipelineruns', TaskRun: 'taskruns', Pod: 'pods' } as const
 const LABEL = { PipelineRun: 'tekton.dev/pipelineRunUID', TaskRun: 'tekton.dev/taskRunUID' } as const
@@ -23,6 +23,21 @@ export function kubeLiveness(kube: Kube | undefined = kubeHere()): Liveness {
     if (typeof others === 'object') return others
     if (!others) return alive(`${owner.kind} ${owner.name} is not finished`)
     return podsGone(kube, owner, others, exceptPod)
+  }
+}
+
+/** A pod that is being deleted and has not ended yet is stopping. */
+export function kubeStopping(kube: Kube | undefined = kubeHere()): Stopping {
+  return async (owner, exceptPod) => {
+    // A plain Pod is its own asker, and what is not in a cluster has no pods.
+    if (owner.kind === 'Pod' || owner.kind === 'LocalRun') return { pods: [] }
+    if (!kube) return { unknown: 'there is no Kubernetes API here' }
+    const pods = await listPods(kube, owner)
+    if (!('found' in pods)) return { unknown: whyDenied('list pods', pods) }
+    const stopping = pods.found.filter(
+      (pod) => pod.metadata?.deletionTimestamp && pod.metadata.uid !== exceptPod && !isFinished(pod),
+    )
+    return { pods: stopping.map((pod) => pod.metadata?.name ?? '') }
   }
 }
 
@@ -107,7 +122,10 @@ function listPods(kube: Kube, owner: Owner): Promise<Answer<KubeObject[]>> {
 
 const alive = (why: string): Verdict => ({ state: 'alive', why })
 const gone = (evidence: string): Verdict => ({ state: 'gone', evidence })
-const denied = (what: string, answer: Exclude<Answer<unknown>, { found: unknown }>): Verdict => ({
+type Refusal = Exclude<Answer<unknown>, { found: unknown }>
+const denied = (what: string, answer: Refusal): Verdict => ({
   state: 'unknown',
-  why: `${what}: ${'denied' in answer ? answer.denied : 'not found'}; ${HINT}`,
+  why: whyDenied(what, answer),
 })
+const whyDenied = (what: string, answer: Refusal): string =>
+  `${what}: ${'denied' in answer ? answer.denied : 'not found'}; ${HINT}`

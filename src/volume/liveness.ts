@@ -16,3 +16,6 @@ export type Verdict =
  * pod is alive or can still start.
  */
 export type Liveness = (owner: Owner, exceptPod?: string) => Promise<Verdict>
+
+/** Pods of an owner that were told to stop and have not: a cancelled step may write on for its grace period. */
+export type Stopping = (owner: Owner, exceptPod: string) => Promise<{ pods: string[] } | { unknown: string }>

@@ -361,29 +361,44 @@ describe.concurrent('a lock', () => {
     expect(happened).toEqual(RACE)
   })
 
-  it('is released by the finally of a run that is cancelled with it', async () => {
-    const lock = 'cancelled-finally'
-    const { holder, waiter } = await holderAndWaiter(lock, {})
-    await patch(holder, 'CancelledRunFinally')
-    const { status } = await finished(holder)
-    await succeeded(space, waiter)
-    const log = `${await logOfRun(NAMESPACE, holder)}\n${await logOfRun(NAMESPACE, waiter)}`
-    expect(status.conditions![0]!.reason, log).toBe('Cancelled')
-    const release = (await taskRunsOf(NAMESPACE, holder))['release']!
-    expect(resultsOf(release), log).toEqual({ epoch: '1', holder: `PipelineRun ${NAMESPACE}/${holder}` })
+  it.each([
+    ['stops when it is told', false],
+    ['ignores SIGTERM', true],
+  ])(
+    'is released by the finally of a run that is cancelled with it, while a step %s',
+    async (_, stubborn) => {
+      const lock = `cancelled-finally-${stubborn}`
+      const { holder, waiter } = await holderAndWaiter(lock, { stubborn })
+      const endedAt = uptime()
+      await patch(holder, 'CancelledRunFinally')
+      const { status } = await finished(holder)
+      await succeeded(space, waiter)
+      const log = `${await logOfRun(NAMESPACE, holder)}\n${await logOfRun(NAMESPACE, waiter)}`
+      expect(status.conditions![0]!.reason, log).toBe('Cancelled')
+      const release = (await taskRunsOf(NAMESPACE, holder))['release']!
+      expect(resultsOf(release), log).toEqual({ epoch: '1', holder: `PipelineRun ${NAMESPACE}/${holder}` })
 
-    const history = historyOf(lock)
-    expect(history.map((event) => event.kind)).toEqual([
-      'granted',
-      'queued',
-      'released',
-      'granted',
-      'released',
-    ])
-    expect(of('released', history)[0]!.by.taskRun.name).toBe(release.metadata.name)
-    expect(eventsIn(log, 'lock-taken-over'), log).toEqual([])
-    expect(beatsOf(lock, waiter)[0]).toBeGreaterThan(beatsOf(lock, holder).at(-1)!)
-  })
+      const history = historyOf(lock)
+      expect(history.map((event) => event.kind)).toEqual([
+        'granted',
+        'queued',
+        'released',
+        'granted',
+        'released',
+      ])
+      expect(of('released', history)[0]!.by.taskRun.name).toBe(release.metadata.name)
+      expect(eventsIn(log, 'lock-taken-over'), log).toEqual([])
+      const last = beatsOf(lock, holder).at(-1)!
+      expect(beatsOf(lock, waiter)[0]).toBeGreaterThan(last)
+      if (!stubborn) return
+      // The release came while the step went on, and waited for it.
+      expect(last - endedAt, log).toBeGreaterThan(20)
+      expect(eventsIn(log, 'release-waiting')[0], log).toMatchObject({
+        lock,
+        pods: [expect.stringContaining('work')],
+      })
+    },
+  )
 
   it('is refused across Tasks where nothing could tell when it is over, and given with maxHold', async () => {
     enough('unlimited')

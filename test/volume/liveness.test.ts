@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import type { Owner } from '../../src/identity.ts'
 import { flock } from '../../src/platform/flock.ts'
 import type { Answer, Kube, KubeObject } from '../../src/platform/kube.ts'
-import { kubeLiveness } from '../../src/volume/liveness-kube.ts'
+import { kubeLiveness, kubeStopping } from '../../src/volume/liveness-kube.ts'
 import { localLiveness } from '../../src/volume/liveness-local.ts'
 import { layoutOf } from '../../src/volume/layout.ts'
 import { temporaryFolder } from '../support/folder.ts'
@@ -134,6 +134,32 @@ describe('liveness by the API', () => {
         await kubeLiveness(kube({ ...done, taskRuns: { denied: 'HTTP 403' } }))(RUN, 'own'),
       ).toMatchObject({ state: 'unknown' })
     })
+  })
+})
+
+describe('what is stopping', () => {
+  const told = (uid: string, phase: string): KubeObject => {
+    const item = pod(uid, phase)
+    return { ...item, metadata: { ...item.metadata, deletionTimestamp: 'now' } }
+  }
+  const run = { found: object(finished) }
+
+  it('is every other pod that is being deleted and has not ended', async () => {
+    const pods = {
+      found: [told('a', 'Running'), told('b', 'Succeeded'), pod('c', 'Running'), told('own', 'Running')],
+    }
+    expect(await kubeStopping(kube({ run, pods }))(RUN, 'own')).toEqual({ pods: ['pod-a'] })
+  })
+
+  it('is unknown where the API does not say', async () => {
+    expect(await kubeStopping(kube({ run, pods: { denied: 'HTTP 403' } }))(RUN, 'own')).toMatchObject({
+      unknown: expect.stringContaining('HTTP 403'),
+    })
+    expect(await kubeStopping(undefined)(RUN, 'own')).toHaveProperty('unknown')
+  })
+
+  it('is nothing without a cluster', async () => {
+    expect(await kubeStopping(undefined)({ ...RUN, kind: 'LocalRun' }, 'own')).toEqual({ pods: [] })
   })
 })
 

@@ -16,7 +16,10 @@ export const contract = defineStep({
   summary: 'Releases a lock that lock-acquire acquired.',
   description: `Only the owner can: any task of the run where the lock was acquired with scope \`run\`, the task itself
 where it was \`task\`. Releasing twice is no error. Releasing a hold that was taken over meanwhile is \`STALE_LOCK\`:
-another may have worked at the same time. Put it in \`finally\`, so that it comes after a failure too; what a
+another may have worked at the same time.
+
+After a cancel or a timeout, a step that ignores SIGTERM works on for up to 30 seconds. The lock is kept until the pods
+of the run that were told to stop have stopped. Put it in \`finally\`, so that it comes after a failure too; what a
 cancelled run does not release is taken over by the next one.`,
   categories: ['Storage', 'Automation'],
   tags: ['workspace', 'lock', 'mutex'],
@@ -35,5 +38,6 @@ cancelled run does not release is taken over by the next one.`,
   workspaces: { shared: { description: 'The shared volume.' } },
   errors: ['LOCK_NOT_HELD', 'STALE_LOCK', 'LOCK_DAMAGED'],
   resources: { requests: { cpu: '10m', memory: '64Mi' }, limits: { cpu: '500m', memory: '256Mi' } },
+  api: 'Asks which pods of the run were told to stop and still run; without the right to, it warns and releases at once.',
   sample: { name: 'deploy-staging' },
 })
