@@ -43,7 +43,7 @@ export function stepReadme(contract: StepContract, form: Form, sample: string): 
       ]),
     ),
     '## Sample',
-    `\`\`\`yaml\n${sample.trimEnd()}\n\`\`\``,
+    `\`\`\`yaml\n${withoutBanner(sample)}\n\`\`\``,
   ]
   return `${sections.join('\n\n')}\n`
 }
@@ -68,6 +68,9 @@ const workspaceRows = (contract: StepContract): string[][] =>
     `\`${name}\``,
     [description, optional ? 'Optional.' : '', readOnly ? 'Read-only.' : ''].filter(Boolean).join(' '),
   ])
+
+/** A sample as users may copy it: theirs to edit. */
+export const withoutBanner = (yaml: string): string => yaml.replace(/^#.*\n/, '').trimEnd()
 
 /** A Markdown table. */
 export function table(head: string[], rows: string[][]): string {

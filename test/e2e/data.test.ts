@@ -225,18 +225,18 @@ describe.concurrent('artifacts', PATIENT, () => {
     ]
     const volumeMounts = [
       { name: 'shared', mountPath: '/shared' },
-      { name: 'work', mountPath: '/work' },
+      { name: 'work', mountPath: '/scratch' },
     ]
     const write = {
       image: DEFAULTS.image,
-      command: ['sh', '-c', 'mkdir /work/out && printf "from a pod" > /work/out/hello.txt'],
+      command: ['sh', '-c', 'mkdir /scratch/out && printf "from a pod" > /scratch/out/hello.txt'],
       securityContext: SECURITY_CONTEXT,
     }
     const parts = {
       write,
-      store: container(artifactStore, '/shared', { path: '/work/out', output: 'out' }),
-      retrieve: container(artifactRetrieve, '/shared', { path: '/work/back' }, ['plain/out']),
-      show: { ...write, command: ['cat', '/work/back/hello.txt'] },
+      store: container(artifactStore, '/shared', { path: '/scratch/out', output: 'out' }),
+      retrieve: container(artifactRetrieve, '/shared', { path: '/scratch/back' }, ['plain/out']),
+      show: { ...write, command: ['cat', '/scratch/back/hello.txt'] },
     }
     const containers = Object.entries(parts).map(([name, part]) => ({ name, ...part, volumeMounts }))
     await create(NAMESPACE, {

@@ -1,4 +1,4 @@
-import { table } from '../readme.ts'
+import { table, withoutBanner } from '../readme.ts'
 import type { Pipeline } from '../tekton/types.generated.ts'
 
 const AFFINITY = `With Tekton's default \`coschedule: workspaces\`, the affinity assistant pins all pods of a run to one node as
@@ -31,7 +31,7 @@ export function pipelineReadme(pipeline: Pipeline, sample: string): string {
     ),
     '## Run it',
     `On this machine, without a cluster: \`./run pipeline ${metadata?.name} --workspace shared=FOLDER\`. On a cluster:`,
-    `\`\`\`yaml\n${sample.trimEnd()}\n\`\`\``,
+    `\`\`\`yaml\n${withoutBanner(sample)}\n\`\`\``,
   ]
   return `${sections.join('\n\n')}\n`
 }
