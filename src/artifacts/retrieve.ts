@@ -135,7 +135,7 @@ function noMatch(globs: readonly string[], chosen: readonly Chosen[]): Workspace
     'ARTIFACT_NOT_FOUND',
     `no file of ${chosen.map(({ uri }) => uri).join(', ')} matches`,
     {
-      expected: `a path like ${globs.join(', ')}`,
+      expected: globs.join(', '),
       found: 'none',
       hint: 'globs match whole paths inside the artifact: "**/*.jar" finds jars at any depth',
     },
