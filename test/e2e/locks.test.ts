@@ -387,13 +387,17 @@ describe.concurrent('a lock', () => {
         'released',
       ])
       expect(of('released', history)[0]!.by.taskRun.name).toBe(release.metadata.name)
-      expect(eventsIn(log, 'lock-taken-over'), log).toEqual([])
+      const acquire = (await taskRunsOf(NAMESPACE, waiter))['acquire']!
+      const waited = await logOf(NAMESPACE, acquire.status.podName!)
+      expect(eventsIn(waited, 'lock-acquired'), waited).toHaveLength(1)
+      expect(eventsIn(waited, 'lock-taken-over'), waited).toEqual([])
       const last = beatsOf(lock, holder).at(-1)!
       expect(beatsOf(lock, waiter)[0]).toBeGreaterThan(last)
       if (!stubborn) return
       // The release came while the step went on, and waited for it.
       expect(last - endedAt, log).toBeGreaterThan(20)
-      expect(eventsIn(log, 'release-waiting')[0], log).toMatchObject({
+      const said = await logOf(NAMESPACE, release.status.podName!)
+      expect(eventsIn(said, 'release-waiting')[0], said).toMatchObject({
         lock,
         pods: [expect.stringContaining('work')],
       })
