@@ -83,6 +83,11 @@ export function errno(error: unknown): string | undefined {
   return typeof error.code === 'string' && /^E[A-Z0-9]+$/.test(error.code) ? error.code : undefined
 }
 
+/** For operations on what others may have removed: passes over what is not there, throws anything else. */
+export function ignoreMissing(error: unknown): void {
+  if (errno(error) !== 'ENOENT') throw error
+}
+
 const USERS_AND_GROUPS = 'give the run an fsGroup that owns the volume (see the README, "Users and groups")'
 
 /** What the operating system may say: the code, what was expected instead, what to do. */

@@ -3,6 +3,7 @@
  * manifest's config blob, so the manifest's digest covers it; with it, one file of a large artifact costs a
  * range of one or two frames. Recovery by hand does not need it.
  */
+import { parseJson } from '../json.ts'
 import * as z from 'zod'
 import { WorkspaceError } from '../errors.ts'
 import { canonicalJson } from './canonical.ts'
@@ -113,12 +114,4 @@ function malformed(why: string): WorkspaceError {
   return new WorkspaceError('DIGEST_MISMATCH', `the artifact's index is not well-formed: ${why}`, {
     hint: 'somebody made this artifact by hand: do not trust it',
   })
-}
-
-function parseJson(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString())
-  } catch {
-    return undefined
-  }
 }

@@ -3,6 +3,7 @@
  * them is an artifact, as a complete OCI image layout. A file is a seal: from there on somebody has retrieved
  * the artifact below it. Both compete for the same next name, so exactly one of "sealed" and "replaced" happens.
  */
+import { parseJson } from '../json.ts'
 import { join, relative } from 'node:path'
 import * as z from 'zod'
 import { WorkspaceError } from '../errors.ts'
@@ -107,13 +108,5 @@ function originOf({ run, taskRun, task, pod, node }: Identity): Record<string, s
     [ORIGIN_ANNOTATIONS.podName]: pod.name,
     [ORIGIN_ANNOTATIONS.podUid]: pod.uid,
     [ORIGIN_ANNOTATIONS.node]: node,
-  }
-}
-
-function parseJson(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString())
-  } catch {
-    return undefined
   }
 }

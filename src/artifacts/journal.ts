@@ -3,9 +3,10 @@
  * first name appears; a call that is killed leaves journal and files, and the next one into the same folder
  * completes them. Every move can be done again, also by two calls at once, and none replaces anything.
  */
+import { parseJson } from '../json.ts'
 import { join } from 'node:path'
 import * as z from 'zod'
-import { errno, WorkspaceError } from '../errors.ts'
+import { errno, ignoreMissing, WorkspaceError } from '../errors.ts'
 import * as fs from '../platform/fs.ts'
 import { publishFile, TEMPORARY } from '../volume/publish.ts'
 import { FileEntry, FolderEntry, LinkEntry, type IndexEntry } from './artifact-index.ts'
@@ -100,16 +101,4 @@ async function mustBeSame(target: string, entry: IndexEntry): Promise<void> {
   const state = await compare(target, entry)
   if (state === 'same') return
   throw conflict(target, [`${entry.path} (${state === 'absent' ? 'gone' : state.found})`])
-}
-
-function parseJson(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString())
-  } catch {
-    return undefined
-  }
-}
-
-function ignoreMissing(error: unknown): void {
-  if (errno(error) !== 'ENOENT') throw error
 }

@@ -1,4 +1,5 @@
 /** The OCI manifest of an artifact: its digest is the artifact's digest. */
+import { parseJson } from '../json.ts'
 import * as z from 'zod'
 import { WorkspaceError } from '../errors.ts'
 import { DIGEST, readVerified } from '../stores/digest.ts'
@@ -97,12 +98,4 @@ export async function readArtifact(
       found,
     },
   )
-}
-
-function parseJson(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString())
-  } catch {
-    return undefined
-  }
 }

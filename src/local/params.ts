@@ -1,4 +1,5 @@
 /** Params and results: their types, their defaults, and what is wrong with what was given. */
+import { parseJson } from '../json.ts'
 import type { Param, ParamSpec, ResultSpec, Type } from './schema.ts'
 import { references, replacer, textsIn, type ReplacerOptions, type Value } from './variables.ts'
 
@@ -128,11 +129,3 @@ const isTexts = (value: unknown): value is string[] | Record<string, string> =>
   typeof value === 'object' &&
   value !== null &&
   Object.values(value).every((text) => typeof text === 'string')
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}

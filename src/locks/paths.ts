@@ -1,6 +1,6 @@
 /** The files of one lock. */
 import { join } from 'node:path'
-import { errno } from '../errors.ts'
+import { errno, ignoreMissing } from '../errors.ts'
 import * as fs from '../platform/fs.ts'
 import type { Volume } from '../volume/volume.ts'
 
@@ -52,9 +52,5 @@ export async function prepare(paths: LockPaths): Promise<void> {
 
 /** Removes a file that others may remove too. */
 export async function removeFile(path: string): Promise<void> {
-  try {
-    await fs.unlink(path)
-  } catch (error) {
-    if (errno(error) !== 'ENOENT') throw error
-  }
+  await fs.unlink(path).catch(ignoreMissing)
 }

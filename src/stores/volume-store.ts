@@ -1,7 +1,7 @@
 /** Blobs on the shared volume: `store/blobs/sha256/<hex>`, each a read-only file that is never written again. */
 import { createHash } from 'node:crypto'
 import { dirname } from 'node:path'
-import { errno, WorkspaceError } from '../errors.ts'
+import { errno, ignoreMissing, WorkspaceError } from '../errors.ts'
 import * as fs from '../platform/fs.ts'
 import { readChunks } from '../platform/read.ts'
 import type { Layout } from '../volume/layout.ts'
@@ -110,8 +110,4 @@ async function openFresh(path: string): Promise<fs.FileHandle> {
     await fs.list(dirname(path))
     return fs.open(path, 'r')
   }
-}
-
-function ignoreMissing(error: unknown): void {
-  if (errno(error) !== 'ENOENT') throw error
 }

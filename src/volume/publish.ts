@@ -5,7 +5,7 @@
  */
 import { dirname, join } from 'node:path'
 import * as fs from '../platform/fs.ts'
-import { errno } from '../errors.ts'
+import { errno, ignoreMissing } from '../errors.ts'
 import { jitter, sleep } from '../platform/clock.ts'
 import { shortId } from '../platform/random.ts'
 
@@ -123,8 +123,4 @@ export async function publishEntry(
     if (published) return name
     await sleep(jitter(20))
   }
-}
-
-function ignoreMissing(error: unknown): void {
-  if (errno(error) !== 'ENOENT') throw error
 }

@@ -1,3 +1,4 @@
+import { parseJson } from '../json.ts'
 import type * as z from 'zod'
 import { errno, WorkspaceError } from '../errors.ts'
 import * as fs from '../platform/fs.ts'
@@ -15,19 +16,11 @@ export async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T
     if (errno(error) === 'ENOENT' || errno(error) === 'ENOTDIR') return undefined
     throw error
   }
-  const result = schema.safeParse(parse(text))
+  const result = schema.safeParse(parseJson(text))
   if (result.success) return result.data
   throw new WorkspaceError('FORMAT_UNSUPPORTED', `${path} is damaged or of another version`, {
     expected: result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '),
     found: text.slice(0, 200),
     hint: 'look at the file; nothing was changed',
   })
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

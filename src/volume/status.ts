@@ -9,7 +9,7 @@ import type { Owner } from '../identity.ts'
 import { timestamp } from '../platform/clock.ts'
 import * as fs from '../platform/fs.ts'
 import { checkName } from './layout.ts'
-import { listEntries, publishEntry, publishFile } from './publish.ts'
+import { listEntries, publishEntry, publishFile, type Entry } from './publish.ts'
 import { readJson } from './read-json.ts'
 
 export const PHASES = ['Pending', 'Running', 'Succeeded', 'Failed', 'Cancelled'] as const
@@ -82,7 +82,7 @@ export async function setStatus(
   const folder = agent ? agentOf(runFolder, agent) : phasesOf(runFolder)
   await publishEntry(folder, 0, async (entries, path) => {
     // A closed run stays closed, whatever a task beside the closing one still says.
-    const last = entries.at(-1) && (await readJson(join(folder, entries.at(-1)!.name), StatusEntry))
+    const last = await lastOf(folder, entries)
     const closed = status.closed || last?.closed ? { closed: true } : {}
     const entry: StatusEntry = { v: 1, at: timestamp(), ...status, ...closed }
     return publishFile(path, JSON.stringify(entry, null, 2))
@@ -111,7 +111,11 @@ export async function readStatus(runFolder: string): Promise<StatusDocument> {
 }
 
 async function lastEntry(folder: string): Promise<StatusEntry | undefined> {
-  const last = (await listEntries(folder)).at(-1)
+  return lastOf(folder, await listEntries(folder))
+}
+
+async function lastOf(folder: string, entries: readonly Entry[]): Promise<StatusEntry | undefined> {
+  const last = entries.at(-1)
   return last && readJson(join(folder, last.name), StatusEntry)
 }
 
