@@ -26,16 +26,20 @@ const root = join(import.meta.dirname, '../..')
 const NAMESPACE = 'e2e-pipelines'
 /** Holds Tasks for others, and runs nothing. */
 const CATALOG = 'e2e-pipelines-catalog'
+/** Where nothing is ever created, so that a dry run meets nothing that another test creates meanwhile. */
+const EMPTY = 'e2e-pipelines-empty'
 
 let space: TestNamespace
 beforeAll(async () => {
-  const remove = kubectl('delete', 'namespace', CATALOG, '--ignore-not-found', '--wait=true')
+  const remove = kubectl('delete', 'namespace', CATALOG, EMPTY, '--ignore-not-found', '--wait=true')
   ;[space] = await Promise.all([makeNamespace(NAMESPACE), remove])
-  await create('', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: CATALOG } })
+  for (const name of [CATALOG, EMPTY]) {
+    await create('', { apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
+  }
 })
 afterAll(async () => {
   await setCoschedule('workspaces')
-  await kubectl('delete', 'namespace', CATALOG, '--ignore-not-found', '--wait=false')
+  await kubectl('delete', 'namespace', CATALOG, EMPTY, '--ignore-not-found', '--wait=false')
   await space?.remove()
 })
 
@@ -214,7 +218,7 @@ describe.concurrent('what is generated', PATIENT, () => {
 
   it('every Task, StepAction and Pipeline by itself is admitted', async () => {
     const files = ['tasks', 'stepactions', 'pipelines'].flatMap(yaml)
-    const said = await kubectl('apply', '-n', CATALOG, '--dry-run=server', ...files)
+    const said = await kubectl('apply', '-n', EMPTY, '--dry-run=server', ...files)
     expect(said.split('\n')).toHaveLength(files.length / 2)
   })
 
