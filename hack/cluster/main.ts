@@ -1,5 +1,5 @@
 import { KUBECONFIG } from './base/paths.ts'
-import { Problem } from './base/problem.ts'
+import { runVerb, type Verbs } from './base/verb.ts'
 import { build } from './verbs/build.ts'
 import { down } from './verbs/down.ts'
 import { loadImage } from './verbs/load-image.ts'
@@ -16,7 +16,7 @@ const USAGE = `usage: ./run cluster <verb>
   kubeconfig                print the path of the kubeconfig
   down                      end the cluster and remove everything of it`
 
-const VERBS: Readonly<Record<string, (args: string[]) => Promise<number | void>>> = {
+const VERBS: Verbs = {
   build: async () => void (await build()),
   up,
   status,
@@ -25,28 +25,4 @@ const VERBS: Readonly<Record<string, (args: string[]) => Promise<number | void>>
   down,
 }
 
-async function main([verb = '', ...args]: string[]): Promise<number> {
-  const run = VERBS[verb]
-  if (!run) {
-    console.error(USAGE)
-    return 64
-  }
-  try {
-    return (await run(args)) ?? 0
-  } catch (error) {
-    if (isUsageError(error)) {
-      console.error(`cluster: ${error.message}\n${USAGE}`)
-      return 64
-    }
-    const stack = error instanceof Error ? error.stack : undefined
-    console.error(error instanceof Problem ? `cluster: ${error.text}` : (stack ?? error))
-    return 1
-  }
-}
-
-/** What parseArgs throws for an option that it doesn't know. */
-function isUsageError(error: unknown): error is Error {
-  return error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')
-}
-
-process.exitCode = await main(process.argv.slice(2))
+process.exitCode = await runVerb('cluster', USAGE, VERBS, process.argv.slice(2))

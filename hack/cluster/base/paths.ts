@@ -19,6 +19,9 @@ export const STATE_FILE = join(RUN, 'state.json')
 /** Links to kubectl and tkn, for those whose cache is another than that of the one who started the cluster. */
 export const RUN_BIN = join(RUN, 'bin')
 
+/** Where the file systems of `./run filesystem` are mounted, and what is known of them. */
+export const FILE_SYSTEMS = join(RUN, 'filesystem')
+
 export const LOGS = join(DATA, 'logs')
 export const BUILD_LOGS = join(CACHE, 'build-logs')
 

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { CACHE, SOURCES } from '../base/paths.ts'
 import { ETCD, KUBERNETES, TEKTON, TKN } from '../base/versions.ts'
 
 export interface Component {
   /** The name of the executable. */
   name: string
-  /** The Go module's folder beside, from which it is built. */
-  module: 'etcd' | 'kubernetes' | 'pause' | 'tekton' | 'tkn'
+  /** The folder of the Go module from which it is built. */
+  module: string
   /** The Go package that is its main. */
   pkg: string
   version: string
@@ -29,7 +29,7 @@ const kubernetesVariables = [
 
 const kubernetes = (name: string): Component => ({
   name,
-  module: 'kubernetes',
+  module: join(SOURCES, 'kubernetes'),
   pkg: `k8s.io/kubernetes/cmd/${name}`,
   version: KUBERNETES,
   variables: kubernetesVariables,
@@ -37,7 +37,7 @@ const kubernetes = (name: string): Component => ({
 
 const tekton = (name: string): Component => ({
   name,
-  module: 'tekton',
+  module: join(SOURCES, 'tekton'),
   pkg: `github.com/tektoncd/pipeline/cmd/${name}`,
   version: TEKTON,
 })
@@ -61,28 +61,29 @@ export const COMPONENTS: readonly Component[] = [
   kubernetes('kube-scheduler'),
   kubernetes('kube-proxy'),
   kubernetes('kubectl'),
-  { name: 'etcd', module: 'etcd', pkg: 'go.etcd.io/etcd/server/v3', version: ETCD },
+  { name: 'etcd', module: join(SOURCES, 'etcd'), pkg: 'go.etcd.io/etcd/server/v3', version: ETCD },
   ...TEKTON_COMMANDS.map(tekton),
   {
     name: 'tkn',
-    module: 'tkn',
+    module: join(SOURCES, 'tkn'),
     pkg: '.',
     version: TKN,
     variables: [`github.com/tektoncd/cli/pkg/cmd/version.clientVersion=${TKN}`],
   },
-  { name: 'pause', module: 'pause', pkg: '.', version: '1' },
+  { name: 'pause', module: join(SOURCES, 'pause'), pkg: '.', version: '1' },
 ]
 
 /** Where the executable is kept: one folder per module and version. */
 export function binaryPath(component: Component): string {
-  return join(CACHE, `${component.module}-${component.version}${ownRevision(component)}`, component.name)
+  const folder = `${basename(component.module)}-${component.version}${ownRevision(component)}`
+  return join(CACHE, folder, component.name)
 }
 
 /** A main of our own changes without a change of version: its text is part of the key. */
 function ownRevision(component: Component): string {
   if (component.pkg !== '.') return ''
   const hash = createHash('sha256')
-  for (const file of ['go.mod', 'main.go']) hash.update(readFileSync(join(sourceFolder(component), file)))
+  for (const file of ['go.mod', 'main.go']) hash.update(readFileSync(join(component.module, file)))
   return `-${hash.digest('hex').slice(0, 8)}`
 }
 
@@ -94,7 +95,3 @@ export function binary(name: string): string {
 }
 
 export const TEKTON_CONFIG = join(CACHE, `tekton-${TEKTON}`, 'config')
-
-export function sourceFolder(component: Component): string {
-  return join(SOURCES, component.module)
-}

@@ -1,11 +1,11 @@
 import { mkdir, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { execa } from 'execa'
 import { lastLines } from '../base/files.ts'
 import { BUILD_LOGS } from '../base/paths.ts'
 import { Problem } from '../base/problem.ts'
 import { step } from '../base/progress.ts'
-import { binaryPath, sourceFolder, type Component } from './components.ts'
+import { binaryPath, type Component } from './components.ts'
 
 /** Builds one executable beside its place in the cache and renames it there when it is whole. */
 export async function goBuild(component: Component): Promise<void> {
@@ -24,14 +24,14 @@ export async function goBuild(component: Component): Promise<void> {
 
 /** Tekton's commands have names that say little by themselves. */
 function labelOf({ module, name }: Component): string {
-  return module === 'tekton' ? `tekton-${name}` : name
+  return basename(module) === 'tekton' ? `tekton-${name}` : name
 }
 
 async function compile(component: Component, out: string, log: string): Promise<void> {
   const variables = (component.variables ?? []).map((variable) => ` -X ${variable}`)
   const flags = ['-trimpath', '-mod=readonly', '-ldflags', `-s -w${variables.join('')}`]
   const result = await execa('go', ['build', ...flags, '-o', out, component.pkg], {
-    cwd: sourceFolder(component),
+    cwd: component.module,
     // GOWORK: a workspace file of the user must not take part.
     env: { CGO_ENABLED: '0', GOWORK: 'off' },
     stdio: ['ignore', { file: log }, { file: log }],

@@ -9,9 +9,9 @@ export async function requireGo(): Promise<void> {
   const result = await execa('go', ['env', 'GOVERSION'], { reject: false })
   const version = result.failed ? '' : result.stdout.trim().replace(/^go/, '')
   if (!version)
-    throw new Problem('Go is needed to build the cluster', { expected: 'go on the PATH', found: 'none', fix })
+    throw new Problem('Go is needed for the build', { expected: 'go on the PATH', found: 'none', fix })
   if (!isAtLeast(version, GO_LEAST))
-    throw new Problem('Go is too old to build the cluster', {
+    throw new Problem('Go is too old for the build', {
       expected: `${GO_LEAST} or newer`,
       found: version,
       fix,

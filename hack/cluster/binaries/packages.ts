@@ -6,8 +6,14 @@ import { BUILD_LOGS } from '../base/paths.ts'
 import { Problem } from '../base/problem.ts'
 import { say, step } from '../base/progress.ts'
 
-/** The Debian package that brings each thing the cluster needs: a command on the PATH or a file. */
-const NEEDS: readonly { pkg: string; command?: string; file?: string }[] = [
+/** A Debian package and what shows that it is there: a command on the PATH or a file. */
+export interface Need {
+  pkg: string
+  command?: string
+  file?: string
+}
+
+export const CLUSTER_NEEDS: readonly Need[] = [
   { pkg: 'containerd', command: 'containerd' },
   { pkg: 'runc', command: 'runc' },
   { pkg: 'containernetworking-plugins', file: '/usr/lib/cni/bridge' },
@@ -24,18 +30,22 @@ const NEEDS: readonly { pkg: string; command?: string; file?: string }[] = [
 /** Root's programs are not always on the PATH of the one who calls. */
 export const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** Installs what is missing of Debian's packages, or says what is. */
-export async function installPackages(): Promise<void> {
-  const missing = await missingPackages()
+/** Installs what is missing of Debian's packages for `purpose`, or says what is and what can be done `instead`. */
+export async function installPackages(
+  needs: readonly Need[],
+  purpose: string,
+  instead: string,
+): Promise<void> {
+  const missing = await missingPackages(needs)
   if (missing.length === 0) return
   const isDebian = (await readIfThere('/etc/debian_version')) !== undefined
   if (!isDebian || process.getuid?.() !== 0) {
-    throw new Problem('programs that the native cluster needs are missing', {
-      expected: `what the Debian packages ${NEEDS.map((need) => need.pkg).join(', ')} bring`,
+    throw new Problem(`programs that ${purpose} needs are missing`, {
+      expected: `what the Debian packages ${needs.map((need) => need.pkg).join(', ')} bring`,
       found: `${missing.join(', ')} missing, ${isDebian ? 'not run as root' : 'not a Debian-like system'}`,
       fix: isDebian
         ? `run: sudo apt-get install --no-install-recommends ${missing.join(' ')}`
-        : 'install them by hand, or use a cluster of your own: up --provider existing',
+        : `install them by hand, or ${instead}`,
     })
   }
   say(`Installing Debian packages that are missing: ${missing.join(' ')}`)
@@ -64,9 +74,9 @@ async function aptInstall(packages: string[]): Promise<void> {
   })
 }
 
-async function missingPackages(): Promise<string[]> {
+async function missingPackages(needs: readonly Need[]): Promise<string[]> {
   const missing: string[] = []
-  for (const { pkg, command, file } of NEEDS) {
+  for (const { pkg, command, file } of needs) {
     const places = file ? [file] : SYSTEM_PATH.split(delimiter).map((folder) => join(folder, command ?? ''))
     const found = await Promise.all(places.map(isExecutable))
     if (!found.includes(true)) missing.push(pkg)

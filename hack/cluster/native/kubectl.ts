@@ -1,12 +1,12 @@
 import { mkdir, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
-import { KUBECONFIG, RUN_BIN } from '../base/paths.ts'
+import { DATA, KUBECONFIG, RUN_BIN } from '../base/paths.ts'
 import { binary } from '../binaries/components.ts'
 
 /** Runs our kubectl against the native cluster, with no influence of the caller's own settings. */
 export async function kubectl(args: readonly string[], input?: string): Promise<string> {
-  const env = { KUBECONFIG, PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', NO_PROXY: '*' }
+  const env = { KUBECONFIG, PATH: process.env['PATH'] ?? '', HOME: DATA, NO_PROXY: '*' }
   const { stdout } = await execa(join(RUN_BIN, 'kubectl'), args, {
     env,
     extendEnv: false,

@@ -13,11 +13,14 @@ export async function requireCluster(): Promise<ClusterState> {
 }
 
 /** Namespaces, mounts and cgroups are root's. */
-export function requireRoot(): void {
+export function requireRoot(
+  what = 'the native cluster',
+  instead = 'use a cluster of your own: up --provider existing',
+): void {
   if (process.platform === 'linux' && process.getuid?.() === 0) return
-  throw new Problem('the native cluster needs root on Linux', {
+  throw new Problem(`${what} needs root on Linux`, {
     expected: 'uid 0 on linux',
     found: `uid ${process.getuid?.()} on ${process.platform}`,
-    fix: 'run it as root, or use a cluster of your own: up --provider existing',
+    fix: `run it as root, or ${instead}`,
   })
 }

@@ -1,6 +1,7 @@
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir, readdir, rm, rmdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { readIfThere, writeWhole } from '../base/files.ts'
-import { RUN, STATE_FILE } from '../base/paths.ts'
+import { FILE_SYSTEMS, RUN, STATE_FILE } from '../base/paths.ts'
 import type { ProcessRecord } from './processes.ts'
 
 export interface NodeRecord {
@@ -58,8 +59,12 @@ export async function writeState(state: ClusterState): Promise<void> {
   await writeWhole(STATE_FILE, JSON.stringify(state, null, 2), 0o600)
 }
 
+/** File systems of `./run filesystem` are mounted below it and outlive the cluster. */
 export async function removeRunFolder(): Promise<void> {
-  await rm(RUN, { recursive: true, force: true })
+  for (const name of await readdir(RUN)) {
+    if (join(RUN, name) !== FILE_SYSTEMS) await rm(join(RUN, name), { recursive: true, force: true })
+  }
+  await rmdir(RUN).catch(() => undefined)
 }
 
 async function bootId(): Promise<string> {

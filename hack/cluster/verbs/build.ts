@@ -4,14 +4,18 @@ import { elapsed, say, step } from '../base/progress.ts'
 import { binaryPath, COMPONENTS, type Component } from '../binaries/components.ts'
 import { goBuild } from '../binaries/go-build.ts'
 import { requireGo } from '../binaries/go-tool.ts'
-import { installPackages } from '../binaries/packages.ts'
+import { CLUSTER_NEEDS, installPackages } from '../binaries/packages.ts'
 import { hasTektonConfig, keepTektonConfig } from '../binaries/tekton-config.ts'
 import { buildClusterImages } from '../images/cluster-images.ts'
 
 /** Brings everything that a native cluster needs into the cache. What is there is kept. Returns the images. */
 export async function build(): Promise<string[]> {
   const start = Date.now()
-  await installPackages()
+  await installPackages(
+    CLUSTER_NEEDS,
+    'the native cluster',
+    'use a cluster of your own: up --provider existing',
+  )
   const missing = await missingComponents()
   const needsConfig = !(await hasTektonConfig())
   if (missing.length > 0 || needsConfig) await requireGo()

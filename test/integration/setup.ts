@@ -1,0 +1,4 @@
+/** Builds the programs of others that the tests run, where they are missing. */
+import { ensurePrograms } from '../../hack/programs/programs.ts'
+
+export const setup = (): Promise<void> => ensurePrograms()
