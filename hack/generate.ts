@@ -1,14 +1,15 @@
 /**
  * `./run generate` writes every generated file; `-- --check` compares and says how to mend;
- * `-- --out DIR --image REF --storage-class NAME --fs-group GID` writes an installation of one's own.
+ * `-- --out DIR --image REF --claim NAME --size 10Gi --storage-class NAME --fs-group GID` writes an installation of
+ * one's own; SHARED_WORKSPACE_ARTIFACT_PVC, _SIZE and _STORAGE_CLASS stand for three of these.
  */
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { CONTRACTS } from '../src/catalog/contracts.ts'
 import { GENERATED_FOLDERS, generatedFiles } from '../src/catalog/files.ts'
-import { exitCodeTable, stepTable } from '../src/catalog/readme.ts'
-import { DEFAULTS } from '../src/catalog/settings.ts'
+import { configurationTable, exitCodeTable, stepTable } from '../src/catalog/readme.ts'
+import { DEFAULTS, type Settings } from '../src/catalog/settings.ts'
 
 const root = join(import.meta.dirname, '..')
 const { values } = parseArgs({
@@ -16,26 +17,37 @@ const { values } = parseArgs({
   options: {
     check: { type: 'boolean' },
     out: { type: 'string' },
-    image: { type: 'string', default: DEFAULTS.image },
-    'storage-class': { type: 'string', default: DEFAULTS.storageClass },
-    'fs-group': { type: 'string', default: DEFAULTS.fsGroup },
+    image: { type: 'string' },
+    claim: { type: 'string' },
+    size: { type: 'string' },
+    'storage-class': { type: 'string' },
+    'fs-group': { type: 'string' },
   },
 })
-const settings = { image: values.image, storageClass: values['storage-class'], fsGroup: values['fs-group'] }
-const own = JSON.stringify(settings) !== JSON.stringify(DEFAULTS)
+const given = Object.keys(values).filter((name) => !['check', 'out'].includes(name))
+const env = (name: string): string | undefined =>
+  process.env[`SHARED_WORKSPACE_ARTIFACT_${name}`] || undefined
+const own: Settings = {
+  image: values.image ?? DEFAULTS.image,
+  claim: values.claim ?? env('PVC') ?? DEFAULTS.claim,
+  size: values.size ?? env('SIZE') ?? DEFAULTS.size,
+  storageClass: values['storage-class'] ?? env('STORAGE_CLASS') ?? DEFAULTS.storageClass,
+  fsGroup: values['fs-group'] ?? DEFAULTS.fsGroup,
+}
 
-if (own && !values.out) {
-  console.error(
-    'generate: --image, --storage-class and --fs-group need --out DIR: the checked-in files keep the defaults',
-  )
-  process.exitCode = 64
+if (given.length > 0 && !values.out) {
+  refuse(`--${given.join(', --')} need --out DIR: the checked-in files keep the defaults`)
+} else if (!/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(own.claim)) {
+  refuse(`expected the name of a claim (lower case letters, digits, "-" and "."), found ${own.claim}`)
+} else if (!/^\d+(\.\d+)?([EPTGMk]|[EPTGMK]i)?$/.test(own.size)) {
+  refuse(`expected a size as Kubernetes writes it, such as 10Gi, found ${own.size}`)
 } else if (values.out) {
-  await write(values.out, generatedFiles(settings))
+  await write(values.out, generatedFiles(own))
   console.log(
     `generate: wrote ${values.out}; install it with: kubectl apply -f ${join(values.out, 'maintenance/install.yaml')}`,
   )
 } else {
-  const files = generatedFiles(settings)
+  const files = generatedFiles(DEFAULTS)
   files.set('README.md', await readmeWithTables())
   const stale = await differences(files)
   if (values.check) report(stale)
@@ -48,7 +60,11 @@ if (own && !values.out) {
 
 /** The main README with its generated tables renewed; everything between them is written by hand. */
 async function readmeWithTables(): Promise<string> {
-  const tables: Record<string, string> = { steps: stepTable(CONTRACTS), 'exit-codes': exitCodeTable() }
+  const tables: Record<string, string> = {
+    steps: stepTable(CONTRACTS),
+    configuration: configurationTable(),
+    'exit-codes': exitCodeTable(),
+  }
   const text = await readFile(join(root, 'README.md'), 'utf8')
   return text.replace(
     /(<!-- generated: (\S+) -->\n)[\s\S]*?(\n<!-- end -->)/g,
@@ -84,6 +100,11 @@ async function differences(files: Map<string, string>): Promise<string[]> {
     }
   }
   return stale
+}
+
+function refuse(why: string): void {
+  console.error(`generate: ${why}`)
+  process.exitCode = 64
 }
 
 function report(stale: string[]): void {

@@ -3,6 +3,7 @@
  * env parser of the program and the local runner's mapping all come.
  */
 import * as z from 'zod'
+import type { ConfigurationName, SecretName } from './configuration.ts'
 import type { ErrorCode } from './errors.ts'
 
 export interface ParamDefinition<T = unknown> {
@@ -48,6 +49,10 @@ export interface StepContract<
   /** The failures that a user of this step should expect, beside USAGE and the storage codes. */
   errors: readonly ErrorCode[]
   resources: { requests: Resources; limits: Resources }
+  /** What it reads of the namespace's configuration and Secrets. */
+  configuration?: readonly (ConfigurationName | SecretName)[]
+  /** Whether it takes what Pipelines-as-Code says of the change that the run is for. */
+  change?: true
   /** Whether it asks the Kubernetes API whether owners live, and what becomes of it without that right. */
   api?: string
   /** The params of a small sample TaskRun. */

@@ -23,10 +23,18 @@ export const ERRORS = {
     exit: 25,
     means: 'the volume cannot create names exclusively, so nothing on it can be protected',
   },
+  STORE_UNAVAILABLE: {
+    exit: 26,
+    means: 'the server that keeps artifacts cannot be reached, or does not answer as it should',
+  },
+  STORE_DENIED: { exit: 27, means: 'the server that keeps artifacts refuses these credentials' },
   ARTIFACT_NOT_FOUND: { exit: 30, means: 'no such artifact, or no file of it matches' },
   DIGEST_MISMATCH: { exit: 31, means: 'content is not what its digest says' },
   ARTIFACT_EXISTS: { exit: 32, means: 'the output was stored already with other content' },
-  UNSAFE_PATH: { exit: 33, means: 'a name or symlink would leave the folder it belongs to' },
+  UNSAFE_PATH: {
+    exit: 33,
+    means: 'a name or symlink would leave the folder it belongs to, or a path is too long',
+  },
   UNSUPPORTED_FILE: { exit: 34, means: 'a device, socket, fifo or setuid file cannot be stored' },
   TARGET_CONFLICT: { exit: 35, means: 'the target folder already has other content at a name to be written' },
   SOURCE_CHANGED: { exit: 36, means: 'a file changed while it was being stored' },
@@ -101,6 +109,11 @@ const BY_ERRNO: Record<string, [ErrorCode, expected: string, hint: string]> = {
   EROFS: ['NOT_WRITABLE', 'a volume mounted read-write', 'mount the workspace read-write for this task'],
   EACCES: ['NOT_WRITABLE', 'the right to do that', USERS_AND_GROUPS],
   EPERM: ['NOT_WRITABLE', 'the right to do that', USERS_AND_GROUPS],
+  ENAMETOOLONG: [
+    'UNSAFE_PATH',
+    'a path of at most 4,095 bytes, of names of at most 255',
+    'shorten the names, or work in a folder with a shorter path',
+  ],
   EIO: ['STORAGE_IO', 'storage that answers', 'look at the storage and the mount; then run the task again'],
   ESTALE: ['STORAGE_IO', 'the file that was opened', 'the server replaced it; run the task again'],
   ETIMEDOUT: [

@@ -13,6 +13,30 @@ export type Event =
   | { event: 'artifact-unpinned'; uri: string; digest: string }
   | { event: 'artifact-skipped'; uri: string; why: string }
   | {
+      event: 'cache-restored'
+      scope: string
+      key: string
+      exact: boolean
+      digest: string
+      files: number
+      bytes: number
+      path: string
+    }
+  | { event: 'cache-missed'; scope: string; key: string }
+  | { event: 'cache-damaged'; scope: string; key: string; why: string }
+  | { event: 'cache-skipped'; scope: string; key: string; why: string }
+  | {
+      event: 'cache-saved'
+      scope: string
+      key: string
+      digest: string
+      files: number
+      bytes: number
+      newBytes: number
+    }
+  | { event: 'cache-evicted'; key: string; bytes: number; lastUsed: string }
+  | { event: 'artifact-fallback'; from: string; to: string; why: string }
+  | {
       event: 'lock-waiting'
       lock: string
       holder: string
@@ -31,9 +55,18 @@ export type Event =
   | { event: 'run-closed'; runId: string; phase: string }
   | { event: 'run-archived'; runId: string; path: string; bytes: number }
   | { event: 'archive-deferred'; runId: string; why: string }
+  | { event: 'store-retry'; place: string; why: string; waitMs: number }
+  | { event: 'coordinator-started'; port: number; volumeId: string; tls: boolean }
+  | { event: 'coordinator-stopping'; why: string }
+  | { event: 'coordinator-stopped'; afterMs: number }
+  | { event: 'entry-published'; path: string; kind: string }
+  | { event: 'upload-expired'; id: string; idleMs: number }
+  | { event: 'request-refused'; method: string; url: string; status: number; why: string }
   | { event: 'retention-planned'; action: string; path: string; why: string; bytes: number; dryRun: boolean }
   | { event: 'retention-done'; action: string; path: string; bytes: number }
   | { event: 'retention-blocked'; path: string; why: string }
+  | { event: 'blob-damaged'; digest: string; path: string; artifacts: string[] }
+  | { event: 'blob-missing'; digest: string; artifacts: string[] }
   | { event: 'warning'; about: string; detail: string }
 
 export type Emit = (event: Event) => void
@@ -50,7 +83,7 @@ export function describe(e: Event): string {
     case 'run-found':
       return `run ${e.runId} is initialised already at ${e.path}`
     case 'artifact-stored':
-      return `stored ${e.uri}@${e.digest} (${e.files} files, ${e.bytes} bytes, ${e.newBytes} new on the volume)`
+      return `stored ${e.uri}@${e.digest} (${e.files} files, ${e.bytes} bytes, ${e.newBytes} new)`
     case 'artifact-unchanged':
       return `unchanged ${e.uri}@${e.digest}`
     case 'artifact-retrieved':
@@ -59,6 +92,20 @@ export function describe(e: Event): string {
       return `unpinned: ${e.uri} was asked for without a digest and is ${e.digest} now`
     case 'artifact-skipped':
       return `skipped ${e.uri}: ${e.why}`
+    case 'artifact-fallback':
+      return `falling back from ${e.from} to ${e.to}: ${e.why}`
+    case 'cache-restored':
+      return `restored ${e.key} of ${e.scope} (${e.exact ? 'the key itself' : 'by a prefix'}) into ${e.path} (${e.files} files, ${e.bytes} bytes, every byte verified)`
+    case 'cache-missed':
+      return `nothing is cached for ${e.key} in ${e.scope}`
+    case 'cache-damaged':
+      return `${e.key} of ${e.scope} is passed over: ${e.why}`
+    case 'cache-skipped':
+      return `${e.key} of ${e.scope} is left: ${e.why}`
+    case 'cache-saved':
+      return `saved ${e.key} in ${e.scope} (${e.files} files, ${e.bytes} bytes, ${e.newBytes} new)`
+    case 'cache-evicted':
+      return `evicted ${e.key} (${e.bytes} bytes), last used ${e.lastUsed}`
     case 'lock-waiting':
       return `waiting for lock ${e.lock}: held by ${e.holder} since ${e.since}, place ${e.place} in the queue, ${seconds(e.waitedMs)} so far${e.note ? ` (${e.note})` : ''}`
     case 'lock-acquired':
@@ -81,16 +128,37 @@ export function describe(e: Event): string {
       return `run ${e.runId} archived to ${e.path} (${e.bytes} bytes)`
     case 'archive-deferred':
       return `run ${e.runId} is closed; the next maintenance moves it: ${e.why}`
+    case 'store-retry':
+      return `${e.place}: ${e.why}; trying again in ${seconds(e.waitMs)}`
+    case 'coordinator-started':
+      return `the coordinator of volume ${e.volumeId} listens on port ${e.port}${e.tls ? ' with TLS' : ''}`
+    case 'coordinator-stopping':
+      return `the coordinator stops: ${e.why}; what is under way may finish`
+    case 'coordinator-stopped':
+      return `the coordinator has stopped after ${seconds(e.afterMs)}`
+    case 'entry-published':
+      return `published ${e.path} (${e.kind})`
+    case 'upload-expired':
+      return `upload ${e.id} given up: nothing came for ${seconds(e.idleMs)}`
+    case 'request-refused':
+      return `refused ${e.method} ${e.url} with ${e.status}: ${e.why}`
     case 'retention-planned':
       return `${e.dryRun ? 'would ' : ''}${e.action} ${e.path} (${e.bytes} bytes): ${e.why}`
     case 'retention-done':
       return `${e.action} done: ${e.path} (${e.bytes} bytes)`
     case 'retention-blocked':
       return `left ${e.path}: ${e.why}`
+    case 'blob-damaged':
+      return `the blob ${e.digest} is damaged, and lies at ${e.path} now; ${hit(e.artifacts)}`
+    case 'blob-missing':
+      return `the blob ${e.digest} is missing; ${hit(e.artifacts)}`
     case 'warning':
       return `warning: ${e.about}: ${e.detail}`
   }
 }
+
+const hit = (artifacts: readonly string[]): string =>
+  artifacts.length === 0 ? 'no artifact refers to it' : `it belongs to ${artifacts.join(', ')}`
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 

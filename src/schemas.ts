@@ -26,6 +26,28 @@ export const orNone = <T>(schema: z.ZodType<T>): z.ZodType<T | undefined> =>
     return z.NEVER
   })
 
+const wholeNumber = (what: string, least: number, most: number) =>
+  z.string().transform((text, context) => {
+    const value = Number(text)
+    if (/^\d+$/.test(text) && value >= least && value <= most) return value
+    context.addIssue({ code: 'custom', message: `expected ${what} from ${least} to ${most}` })
+    return z.NEVER
+  })
+
+export const days = wholeNumber('a whole number of days', 1, 366)
+export const count = wholeNumber('a whole number', 0, 255)
+
+const BINARY = ['', 'Ki', 'Mi', 'Gi', 'Ti']
+
+/** `512Mi`, `10Gi`, a plain number: bytes, as Kubernetes writes quantities of them. */
+export const bytes = z.string().transform((text, context) => {
+  const [, number, unit = ''] = /^(\d+)(Ki|Mi|Gi|Ti)?$/.exec(text) ?? []
+  const value = Number(number) * 1024 ** BINARY.indexOf(unit)
+  if (Number.isSafeInteger(value)) return value
+  context.addIssue({ code: 'custom', message: 'expected bytes, such as 512Mi or 10Gi' })
+  return z.NEVER
+})
+
 /** As `duration`, or the empty string for none. */
 export const optionalDuration = orNone(duration)
 
@@ -50,6 +72,14 @@ export const requiredText = z.string().min(1, 'expected some text, found none')
 export const globs = z.string().transform((lines) =>
   lines
     .split(/[\n,](?![^{\n]*\})/)
+    .map((line) => line.trim())
+    .filter(Boolean),
+)
+
+/** Texts, one per line. */
+export const lines = z.string().transform((text) =>
+  text
+    .split('\n')
     .map((line) => line.trim())
     .filter(Boolean),
 )

@@ -37,25 +37,45 @@ const Pack = z.object({
   frames: z.array(count.max(2 * FRAME)),
 })
 
-const Index = z.object({
-  frameSize: z.literal(FRAME),
-  packs: z.array(Pack),
-  /** In the order of the paths' bytes; each folder before what it holds. */
-  entries: z.array(z.discriminatedUnion('type', [FileEntry, FolderEntry, LinkEntry])),
-})
+const Entry = z.discriminatedUnion('type', [FileEntry, FolderEntry, LinkEntry])
+/** Entries are read one by one: two copies of many would be too much at once. */
+const Index = z.object({ frameSize: z.literal(FRAME), packs: z.array(Pack), entries: z.array(z.unknown()) })
 
 export type FileEntry = z.infer<typeof FileEntry>
 export type FolderEntry = z.infer<typeof FolderEntry>
 export type LinkEntry = z.infer<typeof LinkEntry>
 export type IndexEntry = FileEntry | FolderEntry | LinkEntry
 export type Pack = z.infer<typeof Pack>
-export type ArtifactIndex = z.infer<typeof Index>
+export interface ArtifactIndex {
+  frameSize: typeof FRAME
+  packs: Pack[]
+  /** In the order of the paths' bytes; each folder before what it holds. */
+  entries: IndexEntry[]
+}
 
 export const formatMode = (bits: number): string => `0${(bits & 0o777).toString(8).padStart(3, '0')}`
 export const parseMode = (text: string): number => Number.parseInt(text, 8)
 
-export function encodeIndex(packs: Pack[], entries: IndexEntry[]): Buffer {
-  return Buffer.from(canonicalJson({ frameSize: FRAME, packs, entries } satisfies ArtifactIndex))
+/** Entries made to text at a time: the whole text of many would be larger than all the rest in memory. */
+const ENTRIES_AT_ONCE = 1000
+
+/** The canonical JSON of an index, in pieces. */
+export function* encodeIndex(packs: Pack[], entries: readonly IndexEntry[]): Generator<Buffer, void, void> {
+  yield Buffer.from('{"entries":[')
+  for (let n = 0; n < entries.length; n += ENTRIES_AT_ONCE) {
+    const some = JSON.stringify(entries.slice(n, n + ENTRIES_AT_ONCE).map(inOrderOfKeys)).slice(1, -1)
+    yield Buffer.from(n === 0 ? some : `,${some}`)
+  }
+  yield Buffer.from(`],"frameSize":${FRAME},"packs":${canonicalJson(packs)}}`)
+}
+
+/** As `canonicalJson` sorts them: to sort the keys of each of many entries would take longer than all the rest. */
+function inOrderOfKeys(entry: IndexEntry): IndexEntry {
+  const { path, type } = entry
+  if (type === 'symlink') return { path, target: entry.target, type }
+  if (type === 'dir') return { mode: entry.mode, path, type }
+  const { layer, mode, offset, sha256, size } = entry
+  return { layer, mode, offset, path, sha256, size, type }
 }
 
 /**
@@ -64,15 +84,21 @@ export function encodeIndex(packs: Pack[], entries: IndexEntry[]): Buffer {
  * @throws WorkspaceError UNSAFE_PATH, DIGEST_MISMATCH
  */
 export function decodeIndex(bytes: Buffer, layers: readonly { size: number }[]): ArtifactIndex {
-  const parsed = Index.safeParse(parseJson(bytes))
-  if (!parsed.success) throw malformed(z.prettifyError(parsed.error))
-  const index = parsed.data
+  const { entries, ...tables } = checked(Index, parseJson(bytes))
+  for (const [n, entry] of entries.entries()) entries[n] = checked(Entry, entry)
+  const index: ArtifactIndex = { ...tables, entries: entries as IndexEntry[] }
   checkTree(index.entries)
   for (const pack of index.packs) checkPack(pack, layers)
   const packs = new Map(index.packs.map((pack) => [pack.layer, pack]))
   for (const entry of index.entries)
     if (entry.type === 'file') checkPlace(entry, packs.get(entry.layer), layers)
   return index
+}
+
+function checked<T>(schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  throw malformed(z.prettifyError(parsed.error))
 }
 
 /** Paths are safe, sorted and unique, and whatever holds something is a folder, never a symlink. */

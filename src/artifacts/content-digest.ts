@@ -18,7 +18,7 @@ export async function contentDigestOf(
 ): Promise<string> {
   const entries: IndexEntry[] = []
   const hash = (entry: SourceEntry): Promise<IndexEntry> => hashed(entry, signal)
-  for await (const entry of inOrder(await walk(source), FILES_AT_ONCE, hash)) entries.push(entry)
+  for await (const entry of inOrder((await walk(source)).entries, FILES_AT_ONCE, hash)) entries.push(entry)
   return digestOfEntries(entries)
 }
 

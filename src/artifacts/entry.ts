@@ -1,19 +1,16 @@
 /**
- * The versions of one output: a folder of entries that are only ever added (volume/publish.ts). A folder among
- * them is an artifact, as a complete OCI image layout. A file is a seal: from there on somebody has retrieved
- * the artifact below it. Both compete for the same next name, so exactly one of "sealed" and "replaced" happens.
+ * The versions of one output: entries that are only ever added (stores/store.ts). An artifact among them has the
+ * index.json of an OCI image layout. A seal says that somebody has retrieved the artifact below it. Both compete
+ * for the same next name, so exactly one of "sealed" and "replaced" happens.
  */
-import { parseJson } from '../json.ts'
-import { join, relative } from 'node:path'
 import * as z from 'zod'
 import { WorkspaceError } from '../errors.ts'
 import type { Identity } from '../identity.ts'
-import { timestamp } from '../platform/clock.ts'
-import * as fs from '../platform/fs.ts'
+import { parseJson } from '../json.ts'
+import { jitter, sleep, timestamp } from '../platform/clock.ts'
 import { DIGEST } from '../stores/digest.ts'
-import type { Digest } from '../stores/store.ts'
-import type { Layout } from '../volume/layout.ts'
-import { publishFile, publishFolder, type Entry } from '../volume/publish.ts'
+import type { ArtifactStore, Digest, EntryKind, EntryPath, StoreEntry } from '../stores/store.ts'
+import { checkName } from '../volume/layout.ts'
 import { canonicalJson } from './canonical.ts'
 import { MEDIA_TYPES, ORIGIN_ANNOTATIONS } from './format.ts'
 
@@ -24,10 +21,17 @@ export interface StoredEntry {
   size: number
   /** The pod that stored it. */
   podUid: string | undefined
+  /** RFC 3339, by the clock of the pod that stored it; '' where it is not said. */
+  created: string
 }
 
 /** Entries without a fence belong to this epoch. */
 export const UNFENCED = 0
+
+/** Where the entries of an output are. @throws WorkspaceError UNSAFE_PATH */
+export function outputPath({ runId, task, output }: Record<'runId' | 'task' | 'output', string>): EntryPath {
+  return ['artifacts', checkName(runId, 'run id'), checkName(task, 'task'), checkName(output, 'output')]
+}
 
 const IndexJson = z.object({
   schemaVersion: z.literal(2),
@@ -42,32 +46,58 @@ const IndexJson = z.object({
 })
 
 /** The newest artifact among entries: seals are not artifacts. */
-export const newestArtifact = (entries: readonly Entry[]): Entry | undefined =>
-  entries.findLast((entry) => entry.isFolder)
+export const newestArtifact = (entries: readonly StoreEntry[]): StoreEntry | undefined =>
+  entries.findLast(({ kind }) => kind === 'artifact')
 
-export async function readEntry(folder: string): Promise<StoredEntry> {
-  const path = join(folder, 'index.json')
-  const parsed = IndexJson.safeParse(parseJson(await fs.readFile(path)))
+/** @throws WorkspaceError DIGEST_MISMATCH where it is no index.json of ours, ARTIFACT_NOT_FOUND where it is gone */
+export async function readEntry(store: ArtifactStore, path: EntryPath, name: string): Promise<StoredEntry> {
+  const parsed = IndexJson.safeParse(parseJson(await store.read(path, name)))
   if (!parsed.success) {
-    throw new WorkspaceError('DIGEST_MISMATCH', `${path} does not describe an artifact`, {
+    const where = [store.place, ...path, name].join('/')
+    throw new WorkspaceError('DIGEST_MISMATCH', `${where}/index.json does not describe an artifact`, {
       expected: 'an OCI image layout with one manifest',
       found: z.prettifyError(parsed.error),
       hint: 'somebody changed it: store the artifact again',
     })
   }
-  const [{ digest, size, annotations }] = parsed.data.manifests
-  return { digest, size, podUid: annotations?.[ORIGIN_ANNOTATIONS.podUid] }
+  const [{ digest, size, annotations = {} }] = parsed.data.manifests
+  return {
+    digest,
+    size,
+    podUid: annotations[ORIGIN_ANNOTATIONS.podUid],
+    created: annotations[ORIGIN_ANNOTATIONS.created] ?? '',
+  }
 }
 
-/** Publishes an artifact as the entry `path`. @returns false where that name was taken */
-export function publishArtifact(
-  path: string,
-  layout: Layout,
+/**
+ * Adds the next entry of `epoch` at a path. `decide` sees the entries as they are and gives what to publish, or
+ * undefined to leave it; it is asked again whenever another writer took that name first.
+ * @returns the entry's name, or undefined where `decide` left it
+ */
+export async function addEntry(
+  store: ArtifactStore,
+  path: EntryPath,
+  epoch: number,
+  decide: (entries: StoreEntry[]) => Promise<{ kind: EntryKind; document: string } | undefined>,
+): Promise<string | undefined> {
+  for (;;) {
+    const entries = await store.entries(path)
+    const entry = await decide(entries)
+    if (!entry) return undefined
+    const last = entries.findLast((one) => one.epoch === epoch)
+    const name = `${epoch}.${(last?.n ?? -1) + 1}`
+    if (await store.publish(path, name, entry.kind, entry.document)) return name
+    await sleep(jitter(20))
+  }
+}
+
+/** The index.json of an artifact: which manifest, who stored it and when. */
+export function indexJson(
   manifest: { digest: Digest; size: number },
-  output: string,
+  refName: string,
   identity: Identity,
-): Promise<boolean> {
-  const indexJson = {
+): string {
+  return canonicalJson({
     schemaVersion: 2,
     mediaType: MEDIA_TYPES.layout,
     manifests: [
@@ -76,24 +106,14 @@ export function publishArtifact(
         digest: manifest.digest,
         size: manifest.size,
         artifactType: MEDIA_TYPES.artifact,
-        annotations: { ...originOf(identity), [ORIGIN_ANNOTATIONS.refName]: output },
+        annotations: { ...originOf(identity), [ORIGIN_ANNOTATIONS.refName]: refName },
       },
     ],
-  }
-  return publishFolder(path, async (folder) => {
-    await publishFile(join(folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
-    await publishFile(join(folder, 'index.json'), canonicalJson(indexJson))
-    await fs.symlink(relative(path, layout.blobs), join(folder, 'blobs'))
   })
 }
 
-/** Publishes a seal as the entry `path`. @returns false where that name was taken */
-export function publishSeal(path: string, identity: Identity): Promise<boolean> {
-  return publishFile(
-    path,
-    canonicalJson({ sealed: 'the artifact below was retrieved', by: originOf(identity) }),
-  )
-}
+export const sealDocument = (identity: Identity): string =>
+  canonicalJson({ sealed: 'the artifact below was retrieved', by: originOf(identity) })
 
 function originOf({ run, taskRun, task, pod, node }: Identity): Record<string, string> {
   return {

@@ -2,7 +2,7 @@
  * The artifact format, version 1. What stands here decides the bytes of packs, indexes and manifests, and so
  * every digest: a change of any value is a new format version.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 export const MEDIA_TYPES = {
   layout: 'application/vnd.oci.image.index.v1+json',
@@ -60,7 +60,7 @@ const PACK_MAX = 64 * 1024 * 1024
 export function endsPack(packed: number, path: string): boolean {
   if (packed < PACK_MIN) return false
   if (packed >= PACK_MAX) return true
-  return (createHash('sha256').update(path).digest()[0] ?? 0) < 2
+  return Number.parseInt(hash('sha256', path).slice(0, 2), 16) < 2
 }
 
 /** The name by which tools write a pack to disk. */

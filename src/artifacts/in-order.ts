@@ -7,6 +7,10 @@ export async function* inOrder<T, R>(
   ahead: number,
   work: (item: T) => Promise<R>,
 ): AsyncGenerator<R, void, void> {
+  if (ahead === 1) {
+    for await (const item of items) yield await work(item)
+    return
+  }
   const running: Promise<R>[] = []
   try {
     for await (const item of items) {

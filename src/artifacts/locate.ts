@@ -1,91 +1,102 @@
 /** Finds the artifact that a reference means, and seals it. */
-import { basename, join } from 'node:path'
-import { errno, WorkspaceError } from '../errors.ts'
+import { errno, toWorkspaceError, WorkspaceError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Identity } from '../identity.ts'
-import * as fs from '../platform/fs.ts'
-import { checkName, type Layout } from '../volume/layout.ts'
-import { listEntries, publishEntry, type Entry } from '../volume/publish.ts'
-import type { Volume } from '../volume/volume.ts'
-import { newestArtifact, publishSeal, readEntry, type StoredEntry } from './entry.ts'
+import { onAllAvailable, type StoreOpener } from '../stores/open.ts'
+import type { ArtifactStore, EntryPath, StoreEntry } from '../stores/store.ts'
+import { checkName } from '../volume/layout.ts'
+import { addEntry, newestArtifact, outputPath, readEntry, sealDocument, type StoredEntry } from './entry.ts'
 import { uriOf, type Reference } from './reference.ts'
 
 export interface Located {
   uri: string
-  /** Undefined where nothing is stored under this name. */
-  stored: StoredEntry | undefined
+  store: ArtifactStore
+  stored: StoredEntry
 }
 
-/** Who asks, and for which run where a reference names none. */
+/** Who asks, where to look, and of which run a reference is that names none ('' for this one). */
 export interface Asking {
-  volume: Volume
+  stores: readonly StoreOpener[]
   identity: Identity
-  runId: string
+  run: string
   emit: Emit
 }
 
+/** What one store has of a reference. */
+interface Found extends Located {
+  path: EntryPath
+  entry: StoreEntry
+  newest: StoreEntry
+}
+
 /**
- * The artifact that `reference` means: by its digest where it is pinned, else the newest one.
- * @throws WorkspaceError USAGE for another volume's uri, DIGEST_MISMATCH where the pinned digest is not there
+ * The artifact that `reference` means: by its digest where it is pinned, else the newest one; from there on its
+ * task does not replace it any more. Where nothing is stored under this name: where it was looked for.
+ * @throws WorkspaceError USAGE for a uri of another store, DIGEST_MISMATCH where the pinned digest is not there,
+ *   RUN_NOT_FOUND
  */
-export async function locate(reference: Reference, asking: Asking): Promise<Located> {
-  const { volume, emit } = asking
-  const { volumeId = volume.id, runId = asking.runId, task, output } = reference
-  const uri = uriOf({ volumeId, runId, task, output })
-  if (volumeId !== volume.id) {
-    throw new WorkspaceError('USAGE', `${uri} is on another volume`, {
-      expected: `volume ${volume.id}`,
-      found: `volume ${volumeId}`,
-      hint: 'bind the claim that this artifact was stored on',
-    })
-  }
-  const folder = volume.layout.artifact(runId, task, output)
-  const wanted = reference.digest ? await pinned(folder, reference.digest, uri) : undefined
-  const newest = newestArtifact(await listEntries(folder))
-  if (!newest) return { uri, stored: undefined }
+export async function locate(
+  reference: Reference,
+  asking: Asking,
+): Promise<Located | { soughtAs: string[]; stored: undefined }> {
+  const soughtAs: string[] = []
+  const found = await lookUp(reference, asking, soughtAs)
+  if (!found) return { soughtAs, stored: undefined }
+  const { uri, store, path, entry, newest, stored } = found
   // An older version has been replaced already: nothing is left to seal.
-  if (wanted && wanted.name !== newest.name) return { uri, stored: wanted.stored }
-  const sealed = await sealNewest(folder, newest, asking)
-  if (wanted) return { uri, stored: wanted.stored }
-  const stored = await readEntry(join(folder, sealed.name))
-  emit({ event: 'artifact-unpinned', uri, digest: stored.digest })
-  return { uri, stored }
+  if (entry.name !== newest.name) return { uri, store, stored }
+  const sealed = await sealNewest(found, asking)
+  if (reference.digest) return { uri, store, stored }
+  const current = sealed === entry.name ? stored : await readEntry(store, path, sealed)
+  asking.emit({ event: 'artifact-unpinned', uri, digest: current.digest })
+  return { uri, store, stored: current }
 }
 
-/**
- * The newest artifact of an output, after which it is not replaced any more without `overwrite`. Where a
- * replacement takes the seal's name first, that replacement is the newest.
- */
-async function sealNewest(folder: string, seen: Entry, { identity, emit }: Asking): Promise<Entry> {
-  let newest = seen
-  try {
-    await publishEntry(folder, seen.epoch, async (entries, path) => {
-      newest = newestArtifact(entries) ?? seen
-      if (newest !== entries.at(-1)) return undefined
-      return publishSeal(path, identity)
+/** Of several stores that have it, the one that got it last: a retry may have had to fall back. */
+async function lookUp(reference: Reference, asking: Asking, soughtAs: string[]): Promise<Found | undefined> {
+  const { stores, run, emit } = asking
+  const places: string[] = []
+  const refused: WorkspaceError[] = []
+  let knowsRun = reference.runId !== undefined || run === ''
+  const look = async (store: ArtifactStore): Promise<Found | undefined> => {
+    places.push(store.place)
+    if (reference.place !== undefined && reference.place !== store.place) return undefined
+    const runId = reference.runId ?? (await runIdIn(store, asking))
+    if (runId === undefined) return undefined
+    knowsRun = true
+    soughtAs.push(uriOf({ place: store.place, runId, task: reference.task, output: reference.output }))
+    return findIn(store, runId, reference).catch((error: unknown) => {
+      if (toWorkspaceError(error).code !== 'DIGEST_MISMATCH' || stores.length === 1) throw error
+      refused.push(toWorkspaceError(error))
+      return undefined
     })
-  } catch (error) {
-    if (!['EROFS', 'EACCES', 'EPERM'].includes(errno(error) ?? '')) throw error
-    const detail = `${errno(error)}: what is retrieved may be replaced by a retry of its task`
-    emit({ event: 'warning', about: `${folder} cannot be sealed`, detail })
   }
-  return newest
+  const found = (await onAllAvailable(stores, emit, look)).filter((one) => one !== undefined)
+  if (reference.place !== undefined && !places.includes(reference.place)) throw elsewhere(reference, places)
+  if (!knowsRun) throw unknownRun(run, asking.identity)
+  if (found.length === 0 && refused[0]) throw refused[0]
+  return found.reduce<Found | undefined>(
+    (best, one) => (best && best.stored.created >= one.stored.created ? best : one),
+    undefined,
+  )
 }
 
-/** The entry with this digest; undefined where there is no entry at all. */
-async function pinned(
-  folder: string,
-  digest: string,
-  uri: string,
-): Promise<{ name: string; stored: StoredEntry } | undefined> {
+async function findIn(store: ArtifactStore, runId: string, reference: Reference): Promise<Found | undefined> {
+  const { task, output, digest } = reference
+  const uri = uriOf({ place: store.place, runId, task, output })
+  const path = outputPath({ runId, task, output })
+  const entries = await store.entries(path)
+  const newest = newestArtifact(entries)
+  if (!newest) return undefined
+  if (!digest)
+    return { uri, store, path, newest, entry: newest, stored: await readEntry(store, path, newest.name) }
   const digests: string[] = []
-  for (const entry of (await listEntries(folder)).toReversed()) {
-    if (!entry.isFolder) continue
-    const stored = await readEntry(join(folder, entry.name))
-    if (stored.digest === digest) return { name: entry.name, stored }
+  for (const entry of entries.toReversed()) {
+    if (entry.kind !== 'artifact') continue
+    const stored = await readEntry(store, path, entry.name)
+    if (stored.digest === digest) return { uri, store, path, newest, entry, stored }
     digests.push(stored.digest)
   }
-  if (digests.length === 0) return undefined
   throw new WorkspaceError('DIGEST_MISMATCH', `${uri} is not what it was when its digest was taken`, {
     expected: digest,
     found: digests.join(', '),
@@ -94,28 +105,60 @@ async function pinned(
 }
 
 /**
- * The run id for the parameter `run`: this run where it is empty, else a run id, the name of a run in this
- * namespace, or `<namespace>.<name>`. @throws WorkspaceError RUN_NOT_FOUND
+ * The newest artifact of an output, after which it is not replaced any more without `overwrite`. Where a
+ * replacement takes the seal's name first, that replacement is the newest. @returns its name
  */
-export async function resolveRun(run: string, layout: Layout, identity: Identity): Promise<string> {
+async function sealNewest({ store, path, newest, uri }: Found, { identity, emit }: Asking): Promise<string> {
+  let current = newest
+  try {
+    await addEntry(store, path, newest.epoch, async (entries) => {
+      current = newestArtifact(entries) ?? newest
+      return current === entries.at(-1) ? { kind: 'seal', document: sealDocument(identity) } : undefined
+    })
+  } catch (error) {
+    if (!['EROFS', 'EACCES', 'EPERM'].includes(errno(error) ?? '')) throw error
+    const detail = `${errno(error)}: what is retrieved may be replaced by a retry of its task`
+    emit({ event: 'warning', about: `${uri} cannot be sealed`, detail })
+  }
+  return current.name
+}
+
+/**
+ * The run id for the parameter `run`: this run where it is empty, else a run id, the name of a run in this
+ * namespace, or `<namespace>.<name>`. Undefined where this store knows no such run.
+ */
+async function runIdIn(store: ArtifactStore, { run, identity }: Asking): Promise<string | undefined> {
   if (run === '') return identity.run.uid
   checkName(run, 'run')
   // Either may be missing: the first of an archived run, the second of one that stored nothing.
-  if (await anyListed(layout.run(run), join(layout.artifacts, run))) return run
-  const byName = [layout.byName(identity.run.namespace, run)]
+  for (const folder of ['pipelines', 'artifacts'])
+    if ((await store.names([folder, run])).length > 0) return run
   const dot = run.indexOf('.')
-  if (dot > 0) byName.push(layout.byName(run.slice(0, dot), run.slice(dot + 1)))
-  for (const link of byName) {
-    const target = await fs.readlink(link).catch(() => undefined)
-    if (target !== undefined) return checkName(basename(target), 'run id')
+  const names = [[identity.run.namespace, run] as const]
+  if (dot > 0) names.push([run.slice(0, dot), run.slice(dot + 1)])
+  for (const [namespace, name] of names) {
+    const found = await store.findRun(namespace, name)
+    if (found !== undefined) return checkName(found, 'run id')
   }
-  throw new WorkspaceError('RUN_NOT_FOUND', `there is no run ${run} on the volume`, {
+  return undefined
+}
+
+function unknownRun(run: string, identity: Identity): WorkspaceError {
+  return new WorkspaceError('RUN_NOT_FOUND', `there is no run ${run}`, {
     expected: `a run id, the name of a run in ${identity.run.namespace}, or <namespace>.<name>`,
+    found: 'no run of that name where artifacts are kept',
     hint: 'look in by-name/ on the volume',
   })
 }
 
-async function anyListed(...folders: string[]): Promise<boolean> {
-  for (const folder of folders) if ((await fs.list(folder)).length > 0) return true
-  return false
+function elsewhere(reference: Reference, places: readonly string[]): WorkspaceError {
+  return new WorkspaceError(
+    'USAGE',
+    `the artifact is kept in ${reference.place}, which this step does not use`,
+    {
+      expected: places.join(' or ') || 'a store that can be reached',
+      found: reference.place ?? '',
+      hint: 'bind the claim, or name the strategy, that this artifact was stored with',
+    },
+  )
 }

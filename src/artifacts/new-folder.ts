@@ -1,6 +1,6 @@
 /** Writes artifacts into a folder that does not exist: all of it is there at once, or nothing. */
 import { join } from 'node:path'
-import * as fs from '../platform/fs.ts'
+import { filesIn } from '../platform/files.ts'
 import type { BlobStore } from '../stores/store.ts'
 import { publishFolder } from '../volume/publish.ts'
 import { parseMode, type FolderEntry } from './artifact-index.ts'
@@ -15,11 +15,12 @@ export async function writeNewFolder(
   signal: AbortSignal,
 ): Promise<boolean> {
   return publishFolder(target, async (folder) => {
+    const files = await filesIn(folder)
     const folders = ofType(selected, 'dir').map(({ entry }) => entry)
-    for (const { path } of folders) await fs.mkdir(join(folder, path))
+    for (const { path } of folders) await files.mkdir(join(folder, path))
     await writeFiles(store, ofType(selected, 'file'), ({ entry }) => join(folder, entry.path), signal)
     for (const { entry } of ofType(selected, 'symlink'))
-      await fs.symlink(entry.target, join(folder, entry.path))
+      await files.symlink(entry.target, join(folder, entry.path))
     await setModes(folder, folders)
   })
 }
@@ -32,9 +33,10 @@ export async function setModes(
   root: string,
   folders: readonly Pick<FolderEntry, 'path' | 'mode'>[],
 ): Promise<void> {
+  const files = await filesIn(root)
   for (const { path, mode } of folders.toReversed()) {
     const folder = join(root, path)
-    const special = (await fs.lstat(folder)).mode & 0o7000
-    await fs.chmod(folder, special | parseMode(mode))
+    const special = (await files.lstat(folder)).mode & 0o7000
+    await files.chmod(folder, special | parseMode(mode))
   }
 }

@@ -1,17 +1,18 @@
 /** Packs: tars of small files, folders and symlinks, compressed in frames that can be read one by one. */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { constants, zstdCompress } from 'node:zlib'
+import type { Files } from '../platform/files.ts'
 import type { BlobStore, PutBlob } from '../stores/store.ts'
+import type { FileEntry } from './artifact-index.ts'
 import { endsPack, FRAME, LARGE_FILE, ZSTD_LEVEL } from './format.ts'
 import { inOrder } from './in-order.ts'
 import { readSmall } from './read-source.ts'
-import { padded, TAR_END, tarEntry } from './tar.ts'
+import { padded, TAR_END, tarHeader } from './tar.ts'
 import type { SourceEntry, SourceFile } from './walk.ts'
 
-/** Memory of a pack being made: this many small files, and this many frames before and after compression. */
-const FILES_AHEAD = 8
-const FRAMES_AHEAD = 2
+/** Frames under way, before and after compression: one is filled while the thread pool compresses the others. */
+const FRAMES_AHEAD = 3
 
 export interface StoredPack {
   blob: PutBlob
@@ -19,9 +20,10 @@ export interface StoredPack {
   size: number
   /** Compressed bytes of each frame. */
   frames: number[]
-  /** What was learned of each file while it was packed. */
-  files: Map<SourceFile, { sha256: string; offset: number }>
 }
+
+/** Where the bytes of a file went. */
+export type Place = Pick<FileEntry, 'sha256' | 'layer' | 'offset'>
 
 /**
  * Divides what is to be stored into packs and large files, by paths and sizes alone. Where there is no small
@@ -47,52 +49,81 @@ export function plan(entries: readonly SourceEntry[]): { packs: SourceEntry[][];
   return { packs: packs.length + large.length > 0 ? packs : [[]], large }
 }
 
-/** Stores one pack. @throws WorkspaceError SOURCE_CHANGED, and what the store throws */
+/**
+ * Stores one pack as the manifest's `layer` and notes where its files went in `places`.
+ * @throws WorkspaceError SOURCE_CHANGED, and what the store throws
+ */
 export async function storePack(
   store: BlobStore,
+  files: Files,
   members: SourceEntry[],
+  layer: number,
+  places: Map<SourceFile, Place>,
   signal: AbortSignal,
 ): Promise<StoredPack> {
-  const pack: Omit<StoredPack, 'blob'> = { size: 0, frames: [], files: new Map() }
-  const blob = await store.put(compressed(framesOf(tarOf(members, pack, signal)), pack.frames))
+  const pack: Omit<StoredPack, 'blob'> = { size: 0, frames: [] }
+  const content = () => {
+    // Anew, where the store asks for it again.
+    Object.assign(pack, { size: 0, frames: [] })
+    return compressed(framesOf(tarOf(files, members, pack, layer, places, signal)), pack)
+  }
+  const blob = await store.put(content(), content)
   return { blob, ...pack }
 }
 
+/** Header, content and filler of each member. They are good until the next ones are asked for. */
 async function* tarOf(
+  files: Files,
   members: SourceEntry[],
-  pack: Pick<StoredPack, 'size' | 'files'>,
+  pack: { size: number },
+  layer: number,
+  places: Map<SourceFile, Place>,
   signal: AbortSignal,
-): AsyncGenerator<Buffer, void, void> {
+): AsyncGenerator<Buffer[], void, void> {
   const read = async (member: SourceEntry) => {
     signal.throwIfAborted()
-    return { member, content: member.type === 'file' ? await readSmall(member) : Buffer.alloc(0) }
+    if (member.type !== 'file') return { member, content: EMPTY }
+    return { member, content: await readSmall(files, member, take(spareContents, LARGE_FILE)) }
   }
-  for await (const { member, content } of inOrder(members, FILES_AHEAD, read)) {
-    const bytes = await tarEntry(member, content)
-    pack.size += bytes.length
-    if (member.type === 'file') {
-      const sha256 = createHash('sha256').update(content).digest('hex')
-      pack.files.set(member, { sha256, offset: pack.size - padded(member.size) })
-    }
-    yield bytes
+  for await (const { member, content } of inOrder(members, files.together, read)) {
+    const header = tarHeader(member)
+    if (member.type === 'file')
+      places.set(member, { sha256: hash('sha256', content), layer, offset: pack.size + header.length })
+    const filler = TAR_END.subarray(0, padded(content.length) - content.length)
+    pack.size += header.length + content.length + filler.length
+    yield [header, content, filler]
+    if (member.type === 'file') giveBack(spareContents, content)
   }
   pack.size += TAR_END.length
-  yield TAR_END
+  yield [TAR_END]
 }
 
-/** Cuts a stream into pieces of exactly FRAME bytes; the last may be shorter. */
-async function* framesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
-  let frame = Buffer.allocUnsafe(FRAME)
+const EMPTY = Buffer.alloc(0)
+
+/** Memory that is used again: new memory has to be had from the kernel page by page. */
+const spareContents: ArrayBufferLike[] = []
+const spareFrames: ArrayBufferLike[] = []
+
+const take = (spare: ArrayBufferLike[], size: number): Buffer =>
+  Buffer.from(spare.pop() ?? new ArrayBuffer(size))
+
+const giveBack = (spare: ArrayBufferLike[], { buffer }: Buffer): void => void spare.push(buffer)
+
+/** Cuts a tar into pieces of exactly FRAME bytes; the last may be shorter. Who is done with one gives it back. */
+async function* framesOf(tar: AsyncIterable<Buffer[]>): AsyncGenerator<Buffer, void, void> {
+  let frame = take(spareFrames, FRAME)
   let filled = 0
-  for await (const chunk of chunks) {
-    for (let taken = 0; taken < chunk.length;) {
-      const copied = chunk.copy(frame, filled, taken)
-      taken += copied
-      filled += copied
-      if (filled < FRAME) continue
-      yield frame
-      frame = Buffer.allocUnsafe(FRAME)
-      filled = 0
+  for await (const parts of tar) {
+    for (const part of parts) {
+      for (let taken = 0; taken < part.length;) {
+        const copied = part.copy(frame, filled, taken)
+        taken += copied
+        filled += copied
+        if (filled < FRAME) continue
+        yield frame
+        frame = take(spareFrames, FRAME)
+        filled = 0
+      }
     }
   }
   if (filled > 0) yield frame.subarray(0, filled)
@@ -100,10 +131,10 @@ async function* framesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, 
 
 async function* compressed(
   frames: AsyncIterable<Buffer>,
-  sizes: number[],
+  pack: { frames: number[] },
 ): AsyncGenerator<Buffer, void, void> {
   for await (const bytes of inOrder(frames, FRAMES_AHEAD, compress)) {
-    sizes.push(bytes.length)
+    pack.frames.push(bytes.length)
     yield bytes
   }
 }
@@ -111,11 +142,14 @@ async function* compressed(
 const zstd = promisify(zstdCompress)
 
 /** One independent frame, in the thread pool; it says how long its content is. */
-function compress(frame: Buffer): Promise<Buffer> {
-  return zstd(frame, {
+async function compress(frame: Buffer): Promise<Buffer> {
+  const bytes = await zstd(frame, {
     params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL },
     pledgedSrcSize: frame.length,
     // One piece of output: each further one would be a trip to the thread pool and back.
     chunkSize: FRAME + 4096,
   })
+  giveBack(spareFrames, frame)
+  // A copy, as the bytes are kept for a while and the piece of output is much larger.
+  return Buffer.from(bytes)
 }

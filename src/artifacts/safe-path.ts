@@ -27,7 +27,8 @@ export const parentOf = (path: string): string => path.slice(0, Math.max(0, path
 export function comparePaths(a: string, b: string): number {
   const length = Math.min(a.length, b.length)
   for (let i = 0; i < length; i++) {
-    const [x, y] = [a.charCodeAt(i), b.charCodeAt(i)]
+    const x = a.charCodeAt(i)
+    const y = b.charCodeAt(i)
     if (x !== y) return byteRank(x) - byteRank(y)
   }
   return a.length - b.length

@@ -25,21 +25,45 @@ export function matching(artifact: Artifact, globs: readonly string[]): Selected
   return entries.flatMap((entry) => (wanted.has(entry.path) ? [{ entry, artifact }] : []))
 }
 
+/** Takes `names` names off the front of each path; what has no more than that is left out. */
+export function stripped(selected: Selected[], names: number): Selected[] {
+  if (names === 0) return selected
+  return selected.flatMap(({ entry, artifact }) => {
+    const path = entry.path.split('/').slice(names).join('/')
+    return path === '' ? [] : [{ artifact, entry: { ...entry, path } }]
+  })
+}
+
+/** Where several give one path other content: an error, or which of them in the order they were given wins. */
+export const CONFLICTS = ['fail', 'first', 'last'] as const
+export type Conflicts = (typeof CONFLICTS)[number]
+
 /**
  * Several selections as one tree, in the order of the paths.
- * @throws WorkspaceError TARGET_CONFLICT where two give one path other content
+ * @throws WorkspaceError TARGET_CONFLICT where two give one path other content and the policy is `fail`
  */
-export function merge(selections: readonly Selected[][]): Selected[] {
+export function merge(selections: readonly Selected[][], policy: Conflicts): Selected[] {
   const byPath = new Map<string, Selected>()
-  for (const selected of selections.flat()) {
-    const other = byPath.get(selected.entry.path)
-    if (!other) byPath.set(selected.entry.path, selected)
-    else checkSame(other.entry, selected.entry)
+  for (const selected of policy === 'last' ? selections.toReversed() : selections) {
+    for (const one of inOrderOfPaths(selected)) {
+      const other = byPath.get(one.entry.path)
+      if (other && policy === 'fail') checkSame(other.entry, one.entry)
+      if (!other && !isBelowOther(one.entry.path, byPath)) byPath.set(one.entry.path, one)
+    }
   }
-  const merged = [...byPath.values()].sort((a, b) => comparePaths(a.entry.path, b.entry.path))
+  const merged = inOrderOfPaths(byPath.values())
   // Each tree was checked by itself; a symlink of one may lead out through a symlink of another.
   checkLinks(linksOf(merged.map(({ entry }) => entry)))
   return merged
+}
+
+const inOrderOfPaths = (selected: Iterable<Selected>): Selected[] =>
+  [...selected].sort((a, b) => comparePaths(a.entry.path, b.entry.path))
+
+/** Whether what has won a path above is no folder. Its folder itself comes before it, so one look suffices. */
+function isBelowOther(path: string, byPath: ReadonlyMap<string, Selected>): boolean {
+  const folder = parentOf(path)
+  return folder !== '' && byPath.get(folder)?.entry.type !== 'dir'
 }
 
 function checkSame(a: IndexEntry, b: IndexEntry): void {
@@ -47,11 +71,11 @@ function checkSame(a: IndexEntry, b: IndexEntry): void {
   if (expected === found) return
   throw new WorkspaceError(
     'TARGET_CONFLICT',
-    `two of the artifacts hold ${JSON.stringify(a.path)} with other content`,
+    `two files to be retrieved have the path ${JSON.stringify(a.path)}`,
     {
       expected,
       found,
-      hint: 'retrieve them into two folders, or leave the file out by the parameter files',
+      hint: 'retrieve them into two folders, leave the file out by the parameter files, or say by the parameter conflicts which one wins',
     },
   )
 }

@@ -1,12 +1,12 @@
 /** Puts a tree into a store: packs, large files, index and manifest. Nothing refers to them yet. */
 import type { BlobStore, Digest, PutBlob } from '../stores/store.ts'
 import { WorkspaceError } from '../errors.ts'
-import { encodeIndex, formatMode, type FileEntry, type IndexEntry } from './artifact-index.ts'
+import { encodeIndex, formatMode, type IndexEntry } from './artifact-index.ts'
 import { digestOfEntries } from './digest.ts'
 import { CONTENT_ANNOTATIONS, MEDIA_TYPES, packTitle } from './format.ts'
 import { inOrder } from './in-order.ts'
 import { encodeManifest, type Content, type Descriptor } from './manifest.ts'
-import { plan, storePack, type StoredPack } from './pack.ts'
+import { plan, storePack, type Place, type StoredPack } from './pack.ts'
 import { readLarge } from './read-source.ts'
 import { walk, type SourceEntry, type SourceFile } from './walk.ts'
 
@@ -16,6 +16,8 @@ const BLOBS_AT_ONCE = 2
 export interface StoredContent {
   manifest: { digest: Digest; size: number }
   content: Content
+  /** Everything that it consists of. */
+  blobs: readonly PutBlob[]
   /** Bytes that the store did not have. */
   newBytes: number
 }
@@ -31,18 +33,25 @@ export async function storeContent(
   source: string,
   signal: AbortSignal,
 ): Promise<StoredContent> {
-  const entries = await walk(source)
+  const { entries, files } = await walk(source)
   const { packs, large } = plan(entries)
-  const packed = await allOf(packs, signal, (members, stop) => storePack(store, members, stop))
+  const places = new Map<SourceFile, Place>()
+  const packed = await allOf([...packs.entries()], signal, ([layer, members], stop) =>
+    storePack(store, files, members, layer, places, stop),
+  )
   const alone = await allOf(large, signal, (file, stop) => storeLarge(store, file, stop))
-  const indexed = indexEntries(entries, packed, alone)
+  for (const [n, { file, blob }] of alone.entries()) {
+    places.set(file, { sha256: blob.digest.slice('sha256:'.length), layer: packed.length + n, offset: 0 })
+  }
+  const indexed = indexEntries(entries, places)
   const content = summarise(indexed)
   const tables = packed.map(({ size, frames }, layer) => ({ layer, size, frames }))
-  const index = await store.put(once(encodeIndex(tables, indexed)))
+  const index = await store.put(inPieces(encodeIndex(tables, indexed)))
   const layers = [...packed.map(describePack), ...alone.map(describeFile)]
-  const manifest = await store.put(once(encodeManifest(index, layers, content)))
-  const written = [...packed, ...alone].map(({ blob }) => blob).concat(index, manifest)
-  return { manifest, content, newBytes: written.reduce((sum, blob) => sum + (blob.isNew ? blob.size : 0), 0) }
+  const manifest = await store.put(inPieces([encodeManifest(index, layers, content)]))
+  const blobs = [...packed, ...alone].map(({ blob }) => blob).concat(index, manifest)
+  const newBytes = blobs.reduce((sum, blob) => sum + (blob.isNew ? blob.size : 0), 0)
+  return { manifest, content, blobs, newBytes }
 }
 
 /** Works on all items, a few at once; the first failure stops the others, and is thrown when they have ended. */
@@ -64,22 +73,15 @@ async function allOf<T, R>(
 }
 
 async function storeLarge(store: BlobStore, file: SourceFile, stop: AbortSignal): Promise<StoredFile> {
-  return { file, blob: await store.put(readLarge(file, stop)) }
+  const content = () => readLarge(file, stop)
+  return { file, blob: await store.put(content(), content) }
 }
 
-async function* once(data: Buffer): AsyncGenerator<Buffer, void, void> {
-  yield data
+async function* inPieces(pieces: Iterable<Buffer>): AsyncGenerator<Buffer, void, void> {
+  yield* pieces
 }
 
-/** Where each file went: packs are the first layers, large files the ones after them. */
-function indexEntries(entries: SourceEntry[], packed: StoredPack[], alone: StoredFile[]): IndexEntry[] {
-  const places = new Map<SourceFile, Pick<FileEntry, 'sha256' | 'layer' | 'offset'>>()
-  for (const [layer, pack] of packed.entries()) {
-    for (const [file, place] of pack.files) places.set(file, { ...place, layer })
-  }
-  for (const [n, { file, blob }] of alone.entries()) {
-    places.set(file, { sha256: blob.digest.slice('sha256:'.length), layer: packed.length + n, offset: 0 })
-  }
+function indexEntries(entries: readonly SourceEntry[], places: ReadonlyMap<SourceFile, Place>): IndexEntry[] {
   return entries.map((entry): IndexEntry => {
     if (entry.type === 'symlink') return entry
     const { path } = entry

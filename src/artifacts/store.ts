@@ -1,20 +1,19 @@
 /** Stores a file or folder as an artifact of this run and task. */
-import { join } from 'node:path'
 import { WorkspaceError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Identity } from '../identity.ts'
-import type { BlobStore, Digest } from '../stores/store.ts'
-import { volumeStore } from '../stores/volume-store.ts'
-import { publishEntry, type Entry } from '../volume/publish.ts'
-import type { Volume } from '../volume/volume.ts'
-import { newestArtifact, publishArtifact, readEntry, UNFENCED } from './entry.ts'
+import { onFirstAvailable, type StoreOpener } from '../stores/open.ts'
+import { missingBlob } from '../stores/digest.ts'
+import type { ArtifactStore, Digest, EntryPath, StoreEntry, Strategy } from '../stores/store.ts'
+import { addEntry, indexJson, newestArtifact, outputPath, readEntry, UNFENCED } from './entry.ts'
 import { CONTENT_ANNOTATIONS } from './format.ts'
 import { readManifest } from './manifest.ts'
 import { uriOf } from './reference.ts'
-import { storeContent } from './store-content.ts'
+import { storeContent, type StoredContent } from './store-content.ts'
 
 export interface StoreRequest {
-  volume: Volume
+  /** Where to store it, in the order in which they are tried. */
+  stores: readonly StoreOpener[]
   identity: Identity
   /** The absolute path of a folder or file. */
   source: string
@@ -28,6 +27,8 @@ export interface StoreRequest {
 export interface StoredArtifact {
   uri: string
   digest: Digest
+  /** The store that took it. */
+  strategy: Strategy
   files: number
   /** Bytes of the files. */
   bytes: number
@@ -40,24 +41,58 @@ export interface StoredArtifact {
  *   nothing is published then
  */
 export async function storeArtifact(request: StoreRequest): Promise<StoredArtifact> {
-  const { volume, identity, output, emit } = request
-  const uri = uriOf({ volumeId: volume.id, runId: identity.run.uid, task: identity.task, output })
-  const folder = volume.layout.artifact(identity.run.uid, identity.task, output)
-  const store = volumeStore(volume.layout)
-  const { manifest, content, newBytes } = await storeContent(store, request.source, request.signal)
-  const result = { uri, digest: manifest.digest, files: content.files, bytes: content.bytes }
+  const { identity, output } = request
+  const name = { runId: identity.run.uid, task: identity.task, output }
+  const path = outputPath(name)
+  return onFirstAvailable(request.stores, request.emit, (store) =>
+    storeIn(store, path, uriOf({ place: store.place, ...name }), request),
+  )
+}
+
+async function storeIn(
+  store: ArtifactStore,
+  path: EntryPath,
+  uri: string,
+  request: StoreRequest,
+): Promise<StoredArtifact> {
+  const { identity, source, output, signal, emit } = request
+  const stored = await storeContent(store.blobs, source, signal)
+  const { manifest, content, newBytes } = stored
+  const counts = { files: content.files, bytes: content.bytes }
   let unchanged: Digest | undefined
-  await publishEntry(folder, UNFENCED, async (entries, path) => {
-    request.signal.throwIfAborted()
-    unchanged = await currentIfEqual(request, store, folder, entries, uri, content.digest)
-    return unchanged ? undefined : publishArtifact(path, volume.layout, manifest, output, identity)
+  await addEntry(store, path, UNFENCED, async (entries) => {
+    signal.throwIfAborted()
+    unchanged = await currentIfEqual(request, store, path, entries, uri, content.digest)
+    return unchanged ? undefined : { kind: 'artifact', document: indexJson(manifest, output, identity) }
   })
-  if (unchanged) {
-    emit({ event: 'artifact-unchanged', uri, digest: unchanged })
-    return { ...result, digest: unchanged }
+  const digest = unchanged ?? manifest.digest
+  if (unchanged) emit({ event: 'artifact-unchanged', uri, digest })
+  else {
+    await keepReused(store, stored, request)
+    await store.nameRun(identity.run)
+    emit({ event: 'artifact-stored', uri, digest, ...counts, newBytes })
   }
-  emit({ event: 'artifact-stored', ...result, newBytes })
-  return result
+  return { uri, digest, strategy: store.strategy, ...counts }
+}
+
+/**
+ * What was there already may have been on its way to trash while nothing referred to it. From here on something
+ * does, and no sweep takes it: so each is looked at once more, and stored again where it is gone.
+ */
+export async function keepReused(
+  { blobs: store }: ArtifactStore,
+  { blobs }: StoredContent,
+  { source, signal }: Pick<StoreRequest, 'source' | 'signal'>,
+): Promise<void> {
+  const reused = blobs.filter(({ isNew }) => !isNew)
+  const gone = async (): Promise<Digest | undefined> => {
+    for (const { digest } of reused) if ((await store.size(digest)) === undefined) return digest
+    return undefined
+  }
+  if ((await gone()) === undefined) return
+  await storeContent(store, source, signal)
+  const missing = await gone()
+  if (missing !== undefined) throw missingBlob(missing, store.place)
 }
 
 /**
@@ -66,16 +101,17 @@ export async function storeArtifact(request: StoreRequest): Promise<StoredArtifa
  */
 async function currentIfEqual(
   { identity, overwrite }: StoreRequest,
-  store: BlobStore,
-  folder: string,
-  entries: readonly Entry[],
+  store: ArtifactStore,
+  path: EntryPath,
+  entries: readonly StoreEntry[],
   uri: string,
   contentDigest: Digest,
 ): Promise<Digest | undefined> {
   const newest = newestArtifact(entries)
   if (!newest) return undefined
-  const stored = await readEntry(join(folder, newest.name))
-  const found = (await readManifest(store, stored)).annotations[CONTENT_ANNOTATIONS.contentDigest] ?? 'none'
+  const stored = await readEntry(store, path, newest.name)
+  const manifest = await readManifest(store.blobs, stored)
+  const found = manifest.annotations[CONTENT_ANNOTATIONS.contentDigest] ?? 'none'
   if (found === contentDigest) return stored.digest
   const sealed = entries.at(-1) !== newest
   const isRetry = stored.podUid !== identity.pod.uid

@@ -1,9 +1,9 @@
 /** Lists what is to be stored, and refuses what cannot be stored faithfully. */
 import { isUtf8 } from 'node:buffer'
-import { basename, join } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { errno, WorkspaceError } from '../errors.ts'
+import { filesIn, type Files } from '../platform/files.ts'
 import * as fs from '../platform/fs.ts'
-import { readNames, readTarget } from '../platform/read.ts'
 import { TEMPORARY } from '../volume/publish.ts'
 import { inOrder } from './in-order.ts'
 import { checkLinks, comparePaths } from './safe-path.ts'
@@ -22,29 +22,37 @@ export interface SourceFile {
 export type SourceEntry =
   SourceFile | { type: 'dir'; path: string; mode: number } | { type: 'symlink'; path: string; target: string }
 
-const LOOKS_AT_ONCE = 16
-const FOLDERS_AT_ONCE = 4
 const SPECIAL_BITS = 0o7000
 /** What this product stages in a folder while it works: never part of what users store. */
 const STAGING = new RegExp(`^\\${TEMPORARY}[0-9a-f]{12}$`)
 
+/** What is to be stored, and the way to read it. */
+export interface Source {
+  /** In the order of their paths. */
+  entries: SourceEntry[]
+  files: Files
+}
+
 /**
- * The entries of the folder `source`, in the order of their paths; of a file, that file under its own name.
+ * The entries of the folder `source`; of a file, that file under its own name.
  * @throws WorkspaceError SOURCE_NOT_FOUND, SOURCE_CHANGED, UNSAFE_PATH, UNSUPPORTED_FILE
  */
-export async function walk(source: string): Promise<SourceEntry[]> {
+export async function walk(source: string): Promise<Source> {
   const real = await fs.realpath(source).catch((error: unknown) => {
     throw ['ENOENT', 'ENOTDIR'].includes(errno(error) ?? '') ? notFound(source) : error
   })
   const stats = await fs.lstat(real)
-  if (!stats.isDirectory()) return [await entryOf(real, basename(source), stats)]
+  const files = await filesIn(stats.isDirectory() ? real : dirname(real))
+  if (!stats.isDirectory()) return { entries: [await entryOf(files, real, basename(source), stats)], files }
   const entries: SourceEntry[] = []
   // Level by level, so that what is under way stays small, however many names there are.
   for (let folders = ['']; folders.length > 0;) {
     const below: string[] = []
-    for await (const entry of inOrder(namesIn(real, folders), LOOKS_AT_ONCE, look)) {
-      entries.push(entry)
-      if (entry.type === 'dir') below.push(`${entry.path}/`)
+    for await (const found of inOrder(folders, files.together, (folder) => list(files, real, folder))) {
+      for await (const entry of inOrder(found, files.together, (name) => look(files, name))) {
+        entries.push(entry)
+        if (entry.type === 'dir') below.push(`${entry.path}/`)
+      }
     }
     folders = below
   }
@@ -52,7 +60,7 @@ export async function walk(source: string): Promise<SourceEntry[]> {
   checkLinks(
     new Map(entries.flatMap((entry) => (entry.type === 'symlink' ? [[entry.path, entry.target]] : []))),
   )
-  return entries
+  return { entries, files }
 }
 
 interface Name {
@@ -60,29 +68,28 @@ interface Name {
   path: string
 }
 
-/** The names in some folders, each given as '' or as its path and a slash. */
-async function* namesIn(root: string, folders: readonly string[]): AsyncGenerator<Name, void, void> {
-  const list = async (folder: string) => {
-    const at = join(root, folder)
-    return { at, folder, names: await unchanged(at, () => readNames(at)) }
-  }
-  for await (const { at, folder, names } of inOrder(folders, FOLDERS_AT_ONCE, list)) {
-    for (const bytes of names) {
-      const name = decode(bytes, at, 'name')
-      if (!STAGING.test(name)) yield { from: join(at, name), path: folder + name }
-    }
-  }
+/** The names in a folder, which is given as '' or as its path and a slash. */
+async function list(files: Files, root: string, folder: string): Promise<Name[]> {
+  const at = `${root}/${folder}`
+  const names = (await unchanged(at, () => files.names(at))).map((bytes) => decode(bytes, at, 'name'))
+  return (
+    names
+      .filter((name) => !STAGING.test(name))
+      .map((name) => at + name)
+      // A slice shares the memory of the whole.
+      .map((from) => ({ from, path: from.slice(root.length + 1) }))
+  )
 }
 
-const look = ({ from, path }: Name): Promise<SourceEntry> =>
-  unchanged(from, async () => entryOf(from, path, await fs.lstat(from)))
+const look = (files: Files, { from, path }: Name): Promise<SourceEntry> =>
+  unchanged(from, async () => entryOf(files, from, path, await files.lstat(from)))
 
-async function entryOf(from: string, path: string, stats: fs.Stats): Promise<SourceEntry> {
+async function entryOf(files: Files, from: string, path: string, stats: fs.Stats): Promise<SourceEntry> {
   const mode = stats.mode & 0o777
   // A folder's setgid bit is what keeps the group on a shared volume: it belongs to the place, not to the content.
   if (stats.isDirectory()) return { type: 'dir', path, mode }
   if (stats.isSymbolicLink())
-    return { type: 'symlink', path, target: decode(await readTarget(from), from, 'target') }
+    return { type: 'symlink', path, target: decode(await files.target(from), from, 'target') }
   if (!stats.isFile()) throw unsupported(from, 'a device, socket or fifo')
   if (stats.mode & SPECIAL_BITS) throw unsupported(from, 'a file with a setuid, setgid or sticky bit')
   return { type: 'file', path, from, mode, size: stats.size, ino: stats.ino }
@@ -114,7 +121,7 @@ function notFound(source: string): WorkspaceError {
 }
 
 /** What was listed must still be there when it is looked at. */
-export async function unchanged<T>(path: string, look: () => Promise<T>): Promise<T> {
+export async function unchanged<T>(path: string, look: () => T | Promise<T>): Promise<T> {
   try {
     return await look()
   } catch (error) {

@@ -1,6 +1,8 @@
 /** Writes the files of artifacts, verifying every byte. */
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
+import { dirname } from 'node:path'
 import { WorkspaceError } from '../errors.ts'
+import { filesIn, writeAll, type Files } from '../platform/files.ts'
 import * as fs from '../platform/fs.ts'
 import type { BlobStore, Digest } from '../stores/store.ts'
 import { parseMode, type FileEntry, type Pack } from './artifact-index.ts'
@@ -8,7 +10,6 @@ import { inOrder } from './in-order.ts'
 import type { Selected } from './select.ts'
 import { readPacked } from './unpack.ts'
 
-const FILES_AT_ONCE = 16
 const LARGE_AT_ONCE = 2
 
 type File = Selected<FileEntry>
@@ -23,16 +24,19 @@ export async function writeFiles(
   pathOf: (file: File) => string,
   signal: AbortSignal,
 ): Promise<void> {
+  const [first] = files
+  if (!first) return
+  const target = await filesIn(dirname(pathOf(first)))
   const layers = Map.groupBy(files, ({ artifact, entry }) => artifact.manifest.layers[entry.layer])
   const large: { file: File; layer: Digest }[] = []
   for (const [layer, members] of layers) {
     const digest = layer?.digest ?? ''
     const pack = packOf(members)
-    if (pack) await writePacked(store, digest, pack, members, pathOf, signal)
+    if (pack) await writePacked(readPacked(store, digest, pack, members), target, pathOf, signal)
     else large.push(...members.map((file) => ({ file, layer: digest })))
   }
   const write = ({ file, layer }: { file: File; layer: Digest }) =>
-    writeVerified(file.entry, pathOf(file), store.get(layer), signal)
+    writeLarge(file.entry, pathOf(file), store.get(layer), signal)
   for await (const _ of inOrder(large, LARGE_AT_ONCE, write));
 }
 
@@ -41,42 +45,51 @@ function packOf([member]: readonly File[]): Pack | undefined {
 }
 
 async function writePacked(
-  store: BlobStore,
-  layer: Digest,
-  pack: Pack,
-  files: readonly File[],
+  unpacked: AsyncIterable<{ file: File; content: Buffer }>,
+  target: Files,
   pathOf: (file: File) => string,
   signal: AbortSignal,
 ): Promise<void> {
-  const write = ({ file, content }: { file: File; content: Buffer }) =>
-    writeVerified(file.entry, pathOf(file), once(content), signal)
-  for await (const _ of inOrder(readPacked(store, layer, pack, files), FILES_AT_ONCE, write));
+  const write = async ({ file, content }: { file: File; content: Buffer }): Promise<void> => {
+    signal.throwIfAborted()
+    await writeSmall(target, file.entry, pathOf(file), content)
+  }
+  for await (const _ of inOrder(unpacked, target.together, write));
 }
 
-async function* once(data: Buffer): AsyncGenerator<Buffer, void, void> {
-  if (data.length > 0) yield data
+async function writeSmall(files: Files, entry: FileEntry, path: string, content: Buffer): Promise<void> {
+  check(entry, hash('sha256', content))
+  const handle = await files.create(path, parseMode(entry.mode))
+  try {
+    if (content.length > 0) await writeAll(handle, content, path)
+  } finally {
+    await handle.close()
+  }
 }
 
-async function writeVerified(
+async function writeLarge(
   entry: FileEntry,
   path: string,
   content: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): Promise<void> {
   signal.throwIfAborted()
-  const hash = createHash('sha256')
+  const hashing = createHash('sha256')
   const handle = await fs.create(path, parseMode(entry.mode))
   try {
     for await (const chunk of content) {
       signal.throwIfAborted()
       const writing = fs.write(handle, chunk, path)
-      hash.update(chunk)
+      hashing.update(chunk)
       await writing
     }
   } finally {
     await handle.close()
   }
-  const found = hash.digest('hex')
+  check(entry, hashing.digest('hex'))
+}
+
+function check(entry: FileEntry, found: string): void {
   if (found === entry.sha256) return
   throw new WorkspaceError(
     'DIGEST_MISMATCH',

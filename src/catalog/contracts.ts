@@ -2,6 +2,8 @@
 import type { StepContract } from '../contract.ts'
 import { contract as artifactRetrieve } from '../steps/artifact-retrieve/contract.ts'
 import { contract as artifactStore } from '../steps/artifact-store/contract.ts'
+import { contract as cacheRestore } from '../steps/cache-restore/contract.ts'
+import { contract as cacheSave } from '../steps/cache-save/contract.ts'
 import { contract as lockAcquire } from '../steps/lock-acquire/contract.ts'
 import { contract as lockRelease } from '../steps/lock-release/contract.ts'
 import { contract as workspaceArchive } from '../steps/workspace-archive/contract.ts'
@@ -13,6 +15,8 @@ export const CONTRACTS: readonly StepContract[] = [
   workspaceInit,
   artifactStore,
   artifactRetrieve,
+  cacheRestore,
+  cacheSave,
   lockAcquire,
   lockRelease,
   workspaceStatus,

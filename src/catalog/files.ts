@@ -1,7 +1,8 @@
 /** Every generated file of the repository: its path and its content. */
 import { CONTRACTS } from './contracts.ts'
+import { coordinator } from './coordinator.ts'
 import { claim, cronJob, rights } from './maintenance.ts'
-import { CLAIM, SERVICE_ACCOUNT } from './names.ts'
+import { SERVICE_ACCOUNT } from './names.ts'
 import { demoPipeline } from './pipelines/demo.ts'
 import { multiAgentPipeline } from './pipelines/multi-agent.ts'
 import { pipelineReadme } from './pipelines/readme.ts'
@@ -27,7 +28,7 @@ export function generatedFiles(settings: Settings): Map<string, string> {
   ] as const) {
     CONTRACTS.forEach((contract, i) => {
       const folder = `${kind}/${contract.name}/${contract.version}`
-      const sample = renderYaml(sampleTaskRun(contract, form))
+      const sample = renderYaml(sampleTaskRun(contract, form, settings))
       files.set(`${folder}/${contract.name}.yaml`, renderYaml(objects[i]!))
       files.set(`${folder}/README.md`, stepReadme(contract, form, sample))
       files.set(`${folder}/samples/taskrun.yaml`, sample)
@@ -36,7 +37,7 @@ export function generatedFiles(settings: Settings): Map<string, string> {
   for (const pipeline of pipelines) {
     const name = pipeline.metadata!.name!
     const folder = `pipelines/${name}/${pipeline.metadata!.labels!['app.kubernetes.io/version']}`
-    const sample = renderYaml(samplePipelineRun(name))
+    const sample = renderYaml(samplePipelineRun(name, settings))
     files.set(`${folder}/${name}.yaml`, renderYaml(pipeline))
     files.set(`${folder}/README.md`, pipelineReadme(pipeline, sample))
     files.set(`${folder}/samples/pipelinerun.yaml`, sample)
@@ -45,17 +46,18 @@ export function generatedFiles(settings: Settings): Map<string, string> {
   files.set('maintenance/claim.yaml', renderYaml(claim(settings)))
   files.set('maintenance/rights.yaml', renderYaml(...rights()))
   files.set('maintenance/cronjob.yaml', renderYaml(cronJob(settings)))
+  files.set('maintenance/coordinator.yaml', renderYaml(...coordinator(settings)))
   files.set('maintenance/install.yaml', renderYaml(...maintenance, ...tasks, ...stepActions, ...pipelines))
   return files
 }
 
-const samplePipelineRun = (name: string): object => ({
+const samplePipelineRun = (name: string, { claim: claimName }: Settings): object => ({
   apiVersion: 'tekton.dev/v1',
   kind: 'PipelineRun',
   metadata: { generateName: `${name}-` },
   spec: {
     pipelineRef: { name },
     taskRunTemplate: { serviceAccountName: SERVICE_ACCOUNT, podTemplate: POD_TEMPLATE },
-    workspaces: [{ name: 'shared', persistentVolumeClaim: { claimName: CLAIM } }],
+    workspaces: [{ name: 'shared', persistentVolumeClaim: { claimName } }],
   },
 })

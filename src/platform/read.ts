@@ -1,6 +1,6 @@
-/** Reading files that others made: whole, in pieces with read-ahead, and names as the bytes they are. */
+/** Reading files that others made: whole, and in pieces with read-ahead. */
 import { constants } from 'node:fs'
-import * as nodefs from 'node:fs/promises'
+import type * as nodefs from 'node:fs/promises'
 import { at, naming, open } from './fs.ts'
 
 /** What is read, and held in memory, at a time. */
@@ -56,16 +56,4 @@ export async function* readChunks(
     // The caller closes the handle: not while a read is under way on it.
     await next.catch(() => {})
   }
-}
-
-/** The names in a folder as bytes, which need not be UTF-8. */
-export async function readNames(folder: string): Promise<Buffer[]> {
-  await at('readdir', folder)
-  return nodefs.readdir(folder, { encoding: 'buffer' })
-}
-
-/** A symlink's target as bytes. */
-export async function readTarget(link: string): Promise<Buffer> {
-  await at('readlink', link)
-  return nodefs.readlink(link, { encoding: 'buffer' })
 }

@@ -8,6 +8,8 @@ import {
   type StepContract,
   type WorkspaceName,
 } from '../contract.ts'
+import { readChange, type Change } from '../change.ts'
+import { readConfiguration, type Configuration } from '../configuration.ts'
 import { createLog, type Emit } from '../events.ts'
 import { toWorkspaceError, WorkspaceError } from '../errors.ts'
 import { LOCAL_ENV, readIdentity, type Identity } from '../identity.ts'
@@ -21,9 +23,14 @@ export interface StepContext<C extends StepContract> {
   /** The folder of each bound workspace. */
   workspaces: Partial<Record<WorkspaceName<C>, string>>
   identity: Identity
+  /** What the run was started for, where Pipelines-as-Code did that. */
+  change: Change | undefined
   emit: Emit
+  configuration: Configuration
   /** Prints text that was asked for, as it is. */
   print: (text: string) => void
+  /** From here on stdout is the caller's, by the function that it gets; the log goes to stderr. */
+  takeStdout: () => (chunk: Uint8Array) => Promise<void>
   /** Aborted by SIGTERM and SIGINT: Tekton's cancel leaves 30 s. */
   signal: AbortSignal
   /** Whether an owner still lives, asked of the API in a pod and of flock in a local run. */
@@ -39,7 +46,8 @@ const MAX_RESULT_BYTES = 1024
 
 /** Runs a step as a process: the only thing that main.ts does. */
 export async function runAsProcess<C extends StepContract>(contract: C, run: StepRun<C>): Promise<void> {
-  const log = createLog(host.logFormat(), host.writeLine)
+  host.saveMemory()
+  const log = createLog(host.logFormat(), host.writeLogLine)
   const stop = host.abortOnSignals()
   try {
     const results = await run(readContext(contract, host.env, host.args, log.emit, stop.signal))
@@ -82,6 +90,9 @@ export function readContext<C extends StepContract>(
     if (path) workspaces[name] = path
     else if (!definition.optional) problems.push(`the workspace ${name} is not bound`)
   }
+  const configuration = readConfiguration(contract.configuration ? env : {}, (problem) =>
+    problems.push(problem),
+  )
   if (problems.length > 0) {
     throw new WorkspaceError('USAGE', `${contract.name} cannot start: ${problems.join('; ')}`, {
       expected: 'parameters and workspaces as its contract says',
@@ -93,8 +104,11 @@ export function readContext<C extends StepContract>(
     params: params as ParamValues<C>,
     workspaces,
     identity: readIdentity(env),
+    change: contract.change && readChange(env),
     emit,
+    configuration,
     print: host.writeLine,
+    takeStdout: host.takeStdout,
     signal,
     stopping: kubeStopping(),
     liveness: livenessHere(Boolean(env[LOCAL_ENV]), workspaces['shared'] ?? ''),

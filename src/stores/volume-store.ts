@@ -1,27 +1,33 @@
 /** Blobs on the shared volume: `store/blobs/sha256/<hex>`, each a read-only file that is never written again. */
 import { createHash } from 'node:crypto'
-import { dirname } from 'node:path'
+import { dirname, relative } from 'node:path'
 import { errno, ignoreMissing, WorkspaceError } from '../errors.ts'
 import * as fs from '../platform/fs.ts'
 import { readChunks } from '../platform/read.ts'
 import type { Layout } from '../volume/layout.ts'
 import { publishTemporary, temporaryBeside } from '../volume/publish.ts'
 import { checkDigest, missingBlob } from './digest.ts'
+import { bringBack } from './bring-back.ts'
 import type { BlobStore, Digest, PutBlob } from './store.ts'
 
 const BLOB_MODE = 0o444
 
+/** More collectors than ever sweep side by side. */
+const SWEEPS_AT_ONCE = 8
+
+/** Bytes held in memory before any is written: what is no longer, and is here already, is never written. */
+export const HELD = 8 * 1024 * 1024
+
 export function volumeStore(layout: Layout): BlobStore {
-  const pathOf = (digest: Digest): string => layout.blob(checkDigest(digest))
   return {
     place: layout.blobs,
-    size: (digest) => sizeOf(pathOf(digest)),
-    put: (content) => put(pathOf, temporaryBeside(layout.blob('new')), content),
+    size: (digest) => sizeOf(openFresh(layout, digest)),
+    put: (content, again) => put(layout, content, again),
     async *get(digest, range) {
-      const path = pathOf(digest)
-      const handle = await openFresh(path).catch((error: unknown) => {
+      const handle = await openFresh(layout, digest).catch((error: unknown) => {
         throw errno(error) === 'ENOENT' ? missingBlob(digest, layout.blobs, error) : error
       })
+      const path = layout.blob(digest)
       try {
         const [start, length] = range ? [range.offset, range.length] : [0, Number.MAX_SAFE_INTEGER]
         yield* readChunks(handle, path, start, start + length)
@@ -32,46 +38,134 @@ export function volumeStore(layout: Layout): BlobStore {
   }
 }
 
-async function put(
-  pathOf: (digest: Digest) => string,
-  temporary: string,
-  content: AsyncIterable<Uint8Array>,
-): Promise<PutBlob> {
+type Content = AsyncIterable<Uint8Array>
+
+/**
+ * Longer content whose beginning is known is likely to be here, so it is only hashed at first. Where it turns out
+ * to be new, it is read `again` and written.
+ */
+async function put(layout: Layout, content: Content, again?: () => Content): Promise<PutBlob> {
+  const incoming = hashing(content)
+  try {
+    const held: Uint8Array[] = []
+    const ended = await take(incoming.chunks, held)
+    const beginning = layout.beginning(incoming.soFar().digest)
+    if (!ended && again && (await isThere(beginning))) {
+      for await (const _ of incoming.chunks);
+      return (await existing(layout, incoming.soFar())) ?? (await put(layout, again()))
+    }
+    if (ended) {
+      const found = await existing(layout, incoming.soFar())
+      if (found) return found
+    }
+    const blob = await write(layout, held, incoming)
+    if (!ended) await rememberBeginning(beginning, layout.blob(blob.digest))
+    return blob
+  } finally {
+    await incoming.chunks.return()
+  }
+}
+
+interface Incoming {
+  chunks: AsyncGenerator<Uint8Array, void, void>
+  /** The digest and the bytes of what has been taken from `chunks`. */
+  soFar(): { digest: Digest; size: number }
+}
+
+function hashing(content: Content): Incoming {
+  const hash = createHash('sha256')
+  let size = 0
+  return {
+    chunks: (async function* () {
+      for await (const chunk of content) {
+        hash.update(chunk)
+        size += chunk.length
+        yield chunk
+      }
+    })(),
+    soFar: () => ({ digest: `sha256:${hash.copy().digest('hex')}`, size }),
+  }
+}
+
+/** Takes chunks up to HELD bytes. @returns whether that was all */
+async function take(chunks: Incoming['chunks'], held: Uint8Array[]): Promise<boolean> {
+  for (let size = 0; size < HELD;) {
+    const { value } = await chunks.next()
+    if (!value) return true
+    held.push(value)
+    size += value.length
+  }
+  return false
+}
+
+/** A quick look saves writing; where it misses what is there, link(2) does not. */
+async function existing(
+  layout: Layout,
+  blob: { digest: Digest; size: number },
+): Promise<PutBlob | undefined> {
+  const path = layout.blob(blob.digest)
+  const there = await sizeOf(fs.open(path, 'r'))
+  return there === undefined ? undefined : reuse(blob, there, path)
+}
+
+async function write(layout: Layout, held: Uint8Array[], incoming: Incoming): Promise<PutBlob> {
+  const temporary = temporaryBeside(layout.blob('new'))
   await fs.mkdirp(dirname(temporary))
   try {
     const handle = await fs.create(temporary, BLOB_MODE)
-    let written: { digest: Digest; size: number }
     try {
-      written = await writeHashing(handle, temporary, content)
-      // A quick look saves the flush; where it misses what is there, link(2) does not.
-      const there = await sizeOf(pathOf(written.digest), fs.open)
-      if (there !== undefined) return reuse(written, there, pathOf(written.digest))
+      await writeAll(handle, temporary, held, incoming.chunks)
+      const found = await existing(layout, incoming.soFar())
+      if (found) return found
       await fs.sync(handle, temporary)
     } finally {
       await handle.close()
     }
-    const path = pathOf(written.digest)
-    if (await publishTemporary(temporary, path)) return { ...written, isNew: true }
-    return reuse(written, await sizeOf(path), path)
+    const blob = incoming.soFar()
+    const path = layout.blob(blob.digest)
+    if (await publishTemporary(temporary, path)) return { ...blob, isNew: true }
+    return reuse(blob, await sizeOf(openFresh(layout, blob.digest)), path)
   } finally {
     await fs.unlink(temporary).catch(ignoreMissing)
   }
 }
 
-async function writeHashing(
+/** While one chunk is written, the next is read and hashed. */
+async function writeAll(
   handle: fs.FileHandle,
   path: string,
-  content: AsyncIterable<Uint8Array>,
-): Promise<{ digest: Digest; size: number }> {
-  const hash = createHash('sha256')
-  let size = 0
-  for await (const chunk of content) {
-    hash.update(chunk)
-    size += chunk.length
-    await fs.write(handle, chunk, path)
+  held: Uint8Array[],
+  more: Content,
+): Promise<void> {
+  const start = (data: Uint8Array | Uint8Array[]): Promise<void> => {
+    const writing = fs.write(handle, data, path)
+    // The failure is met where it is awaited.
+    writing.catch(() => {})
+    return writing
   }
-  return { digest: `sha256:${hash.digest('hex')}`, size }
+  let writing = start(held)
+  // The handle is closed after this: not while a write is under way on it.
+  try {
+    for await (const chunk of more) {
+      await writing
+      writing = start(chunk)
+    }
+  } finally {
+    await writing
+  }
 }
+
+/** Beginnings are symlinks to blobs: a convenience without promises, that may dangle and be lost. */
+async function rememberBeginning(beginning: string, blob: string): Promise<void> {
+  await fs.mkdirp(dirname(beginning))
+  await fs.symlink(relative(dirname(beginning), blob), beginning).catch(() => undefined)
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  fs.stat(path).then(
+    () => true,
+    () => false,
+  )
 
 function reuse(blob: { digest: Digest; size: number }, found: number | undefined, path: string): PutBlob {
   if (found === blob.size) return { ...blob, isNew: false }
@@ -83,10 +177,10 @@ function reuse(blob: { digest: Digest; size: number }, found: number | undefined
 }
 
 /** By opening it: over NFS a stat may tell of a blob that is gone. */
-async function sizeOf(path: string, open: typeof fs.open = openFresh): Promise<number | undefined> {
+async function sizeOf(opening: Promise<fs.FileHandle>): Promise<number | undefined> {
   let handle: fs.FileHandle
   try {
-    handle = await open(path, 'r')
+    handle = await opening
   } catch (error) {
     ignoreMissing(error)
     return undefined
@@ -100,14 +194,18 @@ async function sizeOf(path: string, open: typeof fs.open = openFresh): Promise<n
 
 /**
  * Opens a blob. Over NFS a name that this client missed once stays missing for up to half a minute, unless the
- * folder is listed: so ENOENT is believed only after that.
+ * folder is listed: so ENOENT is believed only after that. And a sweep may have met a writer: whoever misses a blob
+ * looks for it in trash.
  */
-async function openFresh(path: string): Promise<fs.FileHandle> {
-  try {
-    return await fs.open(path, 'r')
-  } catch (error) {
-    ignoreMissing(error)
-    await fs.list(dirname(path))
-    return fs.open(path, 'r')
+async function openFresh(layout: Layout, digest: Digest): Promise<fs.FileHandle> {
+  const path = layout.blob(checkDigest(digest))
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await fs.open(path, 'r')
+    } catch (error) {
+      ignoreMissing(error)
+      // Another collector, with an older plan, may sweep it once more at this moment.
+      if (attempt > SWEEPS_AT_ONCE || !(await bringBack(layout, digest))) throw error
+    }
   }
 }

@@ -31,6 +31,8 @@ export function layoutOf(root: string) {
   return {
     root,
     marker: at('.shared-workspace', 'format.json'),
+    /** Held by flock while a coordinator owns this volume. */
+    coordinator: at('.shared-workspace', 'coordinator'),
     probes: at('.shared-workspace', 'probes'),
     pipelines: at('pipelines'),
     run,
@@ -48,8 +50,18 @@ export function layoutOf(root: string) {
     artifacts: at('artifacts'),
     artifact: (id: string, task: string, output: string) =>
       at('artifacts', checkName(id, 'run id'), checkName(task, 'task'), checkName(output, 'output')),
+    /** A folder of entries. */
+    entries: (names: readonly string[]) => at(...names.map((name) => checkName(name, 'name'))),
     blobs: at('store', 'blobs'),
     blob: (digest: string) => at('store', 'blobs', 'sha256', digest.replace(/^sha256:/, '')),
+    beginnings: at('store', 'beginnings'),
+    /** A symlink to a large blob, by the digest of its beginning. */
+    beginning: (digest: string) => at('store', 'beginnings', digest.replace(/^sha256:/, '')),
+    /** What the last marks found unreferenced, and how far the scrub has come: folders of entries. */
+    marks: at('store', 'marks'),
+    scrubs: at('store', 'scrubs'),
+    /** Blobs that were not what their digest says. */
+    quarantine: at('store', 'quarantine'),
     locks: at('locks'),
     lock: (name: string) => at('locks', checkName(name, 'lock name')),
     completed: at('completed'),

@@ -4,13 +4,19 @@ import { readdir, readFile, readlink, realpath, rename, rm, writeFile } from 'no
 import { join } from 'node:path'
 import { zstdDecompressSync } from 'node:zlib'
 import * as fc from 'fast-check'
+import { pack } from 'tar-stream'
 import { describe, expect, it } from 'vitest'
+import { injectFault } from '../../src/platform/fs.ts'
+import { volumeStore } from '../../src/stores/volume-store.ts'
 import { memoryStore } from '../../src/stores/memory-store.ts'
 import { readVerified } from '../../src/stores/digest.ts'
 import { readArtifact } from '../../src/artifacts/manifest.ts'
+import { encodeIndex, type IndexEntry } from '../../src/artifacts/artifact-index.ts'
+import { canonicalJson } from '../../src/artifacts/canonical.ts'
 import { storeContent } from '../../src/artifacts/store-content.ts'
 import { comparePaths } from '../../src/artifacts/safe-path.ts'
-import { tarEntry } from '../../src/artifacts/tar.ts'
+import { tarHeader } from '../../src/artifacts/tar.ts'
+import type { SourceEntry } from '../../src/artifacts/walk.ts'
 import { endsPack, FRAME } from '../../src/artifacts/format.ts'
 import { identity, makeTree, newFolder, newVolume, outputFolder, readTree, store } from './support.ts'
 
@@ -192,9 +198,25 @@ describe('a pack', () => {
   it('records every mode as it is, even none', async () => {
     for (const mode of [0, 0o400, 0o777]) {
       const entry = { type: 'file', path: 'f', from: '', mode, size: 1, ino: 0 } as const
-      const header = await tarEntry(entry, Buffer.from('x'))
+      const header = tarHeader(entry)
       expect(Number.parseInt(header.toString('latin1', 100, 107), 8)).toBe(mode)
     }
+  })
+
+  it('has the headers that tar-stream writes, for any path, mode and target', async () => {
+    const name = fc.string({ unit: fc.constantFrom('a', 'ü', '\u{1F600}'), minLength: 1, maxLength: 60 })
+    const path = fc.array(name, { minLength: 1, maxLength: 8 }).map((names) => names.join('/'))
+    const mode = fc.integer({ min: 0, max: 0o777 })
+    const size = fc.integer({ min: 0, max: MiB - 1 })
+    const entry = fc.oneof(
+      fc.record({ type: fc.constant('file' as const), path, mode, size, from: fc.constant(''), ino: size }),
+      fc.record({ type: fc.constant('dir' as const), path, mode }),
+      fc.record({ type: fc.constant('symlink' as const), path, target: path }),
+    )
+    const same = async (one: SourceEntry): Promise<void> => {
+      expect(tarHeader(one).equals(await tarStreamHeader(one))).toBe(true)
+    }
+    await fc.assert(fc.asyncProperty(entry, same), { numRuns: 500 })
   })
 
   it('never ends below 4 MiB and always at 64 MiB', () => {
@@ -202,6 +224,41 @@ describe('a pack', () => {
     expect(paths.some((path) => endsPack(4 * MiB - 1, path))).toBe(false)
     expect(paths.some((path) => endsPack(4 * MiB, path))).toBe(true)
     expect(paths.every((path) => endsPack(64 * MiB, path))).toBe(true)
+  })
+})
+
+/** The header that tar-stream makes: of every file, folder and symlink this format version has ever stored. */
+async function tarStreamHeader(entry: SourceEntry): Promise<Buffer> {
+  const tar = pack()
+  const common = { name: entry.path, uid: 0, gid: 0, mtime: new Date(0) }
+  // It takes a mode of 0 for none given, and drops S_IFREG.
+  if (entry.type === 'file')
+    tar.entry({ ...common, type: 'file', mode: 0o100000 | entry.mode, size: entry.size })
+  else if (entry.type === 'dir') tar.entry({ ...common, type: 'directory', mode: entry.mode })
+  else tar.entry({ ...common, type: 'symlink', mode: 0o777, linkname: entry.target })
+  if (entry.type !== 'file' || entry.size === 0) tar.finalize()
+  const chunks: Buffer[] = []
+  // The header comes first, and of a file that has no content yet, nothing else.
+  for await (const chunk of tar as AsyncIterable<Buffer>) {
+    chunks.push(chunk)
+    if (Buffer.concat(chunks).length >= tarHeader(entry).length) break
+  }
+  return Buffer.concat(chunks)
+}
+
+describe('an index', () => {
+  it('is canonical JSON, however many entries it has', () => {
+    const entries = Array.from({ length: 2500 }, (_, n): IndexEntry => {
+      const path = `${n}`
+      if (n % 3 === 0) return { type: 'dir', path, mode: '0755' }
+      if (n % 3 === 1) return { type: 'symlink', path, target: 'x' }
+      return { type: 'file', path, mode: '0644', size: n, sha256: 'f'.repeat(64), layer: 0, offset: n }
+    })
+    const packs = [{ layer: 0, size: 1, frames: [1] }]
+    for (const some of [[], entries.slice(0, 1), entries]) {
+      const text = Buffer.concat([...encodeIndex(packs, some)]).toString()
+      expect(text).toBe(canonicalJson({ packs, entries: some, frameSize: FRAME }))
+    }
   })
 })
 
@@ -222,6 +279,22 @@ describe('paths', () => {
 })
 
 describe('content that the store has', () => {
+  it('is not written again, not even for a while', async () => {
+    const { layout } = await newVolume()
+    // A pack and a file that are too large to wait in memory.
+    const source = await makeTree({
+      ...Object.fromEntries(Array.from({ length: 12 }, (_, n) => [`f${n}`, randomBytes(1_000_000)])),
+      'big.bin': randomBytes(12_000_000),
+    })
+    const first = await storeContent(volumeStore(layout), source, never)
+    let writes = 0
+    injectFault((operation) => void (operation === 'write' && writes++))
+    const second = await storeContent(volumeStore(layout), source, never)
+    injectFault(undefined)
+    expect(second).toMatchObject({ manifest: { digest: first.manifest.digest }, newBytes: 0 })
+    expect(writes).toBe(0)
+  })
+
   it('costs no new bytes under another name; one changed file costs that file', async () => {
     const volume = await newVolume()
     const source = await makeTree({

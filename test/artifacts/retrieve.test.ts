@@ -34,7 +34,7 @@ describe('a reference', () => {
     await mkdir(join(volume.layout.root, 'by-name'))
     await symlink(`../pipelines/${RUN_ID}`, volume.layout.byName('ns', 'run.one'))
     const other = identity({ run: 'other', task: 'use' })
-    const artifacts = [{ uri, digest }]
+    const artifacts = [{ uri, digest, strategy: 'pvc' }]
     const from = async (reference: string, run: string) =>
       (await retrieve(volume, await newTarget(), { identity: other, artifacts: [reference], run })).artifacts
     expect(await from('build/out', RUN_ID)).toEqual(artifacts)
@@ -73,7 +73,7 @@ describe('a reference', () => {
     const retrieving = retrieve(volume, await newTarget(), {
       artifacts: [`workspace://elsewhere/${RUN_ID}/build/out`],
     })
-    await expect(retrieving).rejects.toMatchObject({ code: 'USAGE', expected: `volume ${volume.id}` })
+    await expect(retrieving).rejects.toMatchObject({ code: 'USAGE', expected: `workspace://${volume.id}` })
   })
 
   it('with a digest finds that version among all, and says what there is where it does not', async () => {

@@ -1,4 +1,4 @@
-import { readdir, readFile, symlink } from 'node:fs/promises'
+import { readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { beforeEach, describe, expect, it } from 'vitest'
@@ -29,21 +29,21 @@ async function run(step: keyof typeof STEPS, { params, args = [], workspaces = {
   for (const [name, path] of Object.entries({ shared: root, ...workspaces })) env[workspaceEnv(name)] = path
   for (const name of Object.keys(STEPS[step].results)) env[resultEnv(name)] = join(folder, name)
   const program = [join(import.meta.dirname, '../../src/steps', step, 'main.ts'), ...args]
-  const { exitCode, stdout } = await execa(process.execPath, program, {
+  const { exitCode, stdout, stderr } = await execa(process.execPath, program, {
     env,
     extendEnv: false,
     reject: false,
+    stripFinalNewline: false,
   })
   const results: Record<string, string> = {}
   for (const name of await readdir(folder)) results[name] = await readFile(join(folder, name), 'utf8')
-  return {
-    exitCode,
-    results,
-    lines: stdout
+  const parsed = (text: string) =>
+    text
       .split('\n')
       .filter(Boolean)
-      .map((line) => JSON.parse(line)),
-  }
+      .map((line) => JSON.parse(line))
+  const printed = args.length > 0 && params['path'] === '-'
+  return { exitCode, results, stdout, lines: parsed(printed ? stderr : stdout) }
 }
 
 let root: string
@@ -118,6 +118,39 @@ describe('artifact-store and artifact-retrieve', () => {
     expect(skipped.results).not.toHaveProperty('ARTIFACT_INPUTS')
   })
 
+  it('print one file as it is, with the log on stderr', async () => {
+    await writeFile(join(content, 'dist/app'), 'no line end')
+    await run('artifact-store', { params: { path: 'dist', output: 'build' } })
+    const params = { path: '-', files: 'app' }
+    const printed = await run('artifact-retrieve', { params, args: ['store/build'] })
+    expect(printed).toMatchObject({ exitCode: 0, stdout: 'no line end' })
+    expect(printed.lines).toMatchObject([{ event: 'artifact-unpinned' }])
+    expect(printed.results).toMatchObject({ files: '1', strategy: 'pvc' })
+    const params2 = { path: '-', files: '**' }
+    const more = await run('artifact-retrieve', { params: params2, args: ['store/build'] })
+    expect(more).toMatchObject({ exitCode: 0, stdout: 'no line end' })
+  })
+
+  it('need no volume for another strategy, and say what is missing for it', async () => {
+    const absolute = join(content, 'dist')
+    const params = { path: absolute, output: 'build', strategy: 's3' }
+    const stored = await run('artifact-store', { params, workspaces: { shared: '' } })
+    expect(stored.exitCode).toBe(64)
+    expect(stored.lines.at(-1)).toMatchObject({
+      expected: expect.stringContaining('SHARED_WORKSPACE_ARTIFACT_S3_BUCKET'),
+    })
+    const relative = { ...params, path: 'dist' }
+    const unbound = await run('artifact-store', { params: relative, workspaces: { shared: '' } })
+    expect(unbound.lines.at(-1)).toMatchObject({ code: 'USAGE', expected: expect.stringContaining('source') })
+  })
+
+  it('fail where a strategy in the list is not configured: that is no outage to fall back from', async () => {
+    const params = { path: join(content, 'dist'), output: 'build', strategy: 'coordinator,pvc' }
+    const stored = await run('artifact-store', { params })
+    expect(stored.exitCode).toBe(64)
+    expect(stored.lines.at(-1)).toMatchObject({ code: 'USAGE' })
+  })
+
   it('write ARTIFACT_INPUTS only where exactly one was retrieved', async () => {
     await run('artifact-store', { params: { path: 'dist', output: 'one' } })
     await run('artifact-store', { params: { path: 'dist', output: 'two' } })
@@ -125,7 +158,7 @@ describe('artifact-store and artifact-retrieve', () => {
       params: { path: 'copy' },
       args: ['store/one', 'store/two'],
     })
-    expect(both.results).toEqual({ files: '1' })
+    expect(both.results).toEqual({ files: '1', strategy: 'pvc' })
   })
 
   it('retrieving from a folder that is no volume makes none of it', async () => {

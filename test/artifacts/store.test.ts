@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process'
-import { appendFile, chmod, readdir, symlink, utimes, writeFile } from 'node:fs/promises'
+import { appendFile, chmod, readdir, rename, symlink, utimes, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { toWorkspaceError } from '../../src/errors.ts'
+import { assume } from '../../src/platform/files.ts'
 import { injectFault } from '../../src/platform/fs.ts'
 import {
   codeOf,
@@ -119,6 +121,26 @@ describe('a source that cannot be stored faithfully', () => {
     await expect(store(await newVolume(), source)).resolves.toMatchObject({ files: 1 })
   })
 
+  it('is refused for a path that is too long, and so is a target that makes one', async () => {
+    const source = await newFolder()
+    const name = 'n'.repeat(250)
+    // No absolute path could name it, so it is made of two halves.
+    const half = Array<string>(9).fill(name).join('/')
+    await makeTree({ [half]: null, [`other/${half}`]: null }, source)
+    await rename(join(source, 'other'), join(source, half, 'other'))
+    const volume = await newVolume()
+    expect(toWorkspaceError(await store(volume, source).catch((error: unknown) => error)).code).toBe(
+      'UNSAFE_PATH',
+    )
+    expect(await readdir(volume.layout.root)).not.toContain('artifacts')
+
+    await store(volume, await makeTree({ [Array(15).fill(name).join('/')]: 'deep' }))
+    const target = join(await newFolder(), ...Array(3).fill(name))
+    const retrieving = retrieve(volume, target).catch((error: unknown) => error)
+    expect(toWorkspaceError(await retrieving)).toMatchObject({ code: 'UNSAFE_PATH' })
+    expect(await readdir(join(target, '..'))).toEqual([])
+  })
+
   it('is refused for a fifo, without waiting for its writer', async () => {
     const source = await newFolder()
     execFileSync('mkfifo', [join(source, 'fifo')])
@@ -148,8 +170,12 @@ describe('a source that cannot be stored faithfully', () => {
   })
 })
 
-describe('a source that changes while it is stored', () => {
-  afterEach(() => injectFault(undefined))
+describe.each([undefined, 'elsewhere'] as const)('a source (%s) that changes while it is stored', (place) => {
+  beforeEach(() => assume(place))
+  afterEach(() => {
+    assume(undefined)
+    injectFault(undefined)
+  })
 
   type Change = (path: string) => Promise<void>
 
@@ -181,6 +207,7 @@ describe('a source that changes while it is stored', () => {
 
   it.each<[string, number, string, Change]>([
     ['a small file that grows', 100, 'read', append],
+    ['an empty file that grows', 0, 'open', append],
     ['a large file that grows', 3_000_000, 'read', append],
     ['a file rewritten in place', 100, 'read', rewrite],
     ['a large file rewritten in place', 3_000_000, 'read', rewrite],

@@ -9,6 +9,8 @@ import {
 } from '../../src/artifacts/index.ts'
 import type { Event } from '../../src/events.ts'
 import type { Identity, Owner, OwnerKind } from '../../src/identity.ts'
+import { opened } from '../../src/stores/open.ts'
+import { volumeArtifacts } from '../../src/stores/volume-artifacts.ts'
 import { ensureVolume, type Volume } from '../../src/volume/volume.ts'
 import { temporaryFolder } from '../support/folder.ts'
 
@@ -38,7 +40,7 @@ const never = new AbortController().signal
 /** Stores as pod-1 of task "build" in run-1, unless told otherwise. */
 export function store(volume: Volume, source: string, more: Partial<StoreRequest> = {}) {
   return storeArtifact({
-    volume,
+    stores: [opened(volumeArtifacts(volume))],
     source,
     identity: identity(),
     output: 'out',
@@ -52,12 +54,14 @@ export function store(volume: Volume, source: string, more: Partial<StoreRequest
 /** Retrieves build/out as another task of run-1, unless told otherwise. */
 export function retrieve(volume: Volume, target: string, more: Partial<RetrieveRequest> = {}) {
   return retrieveArtifacts({
-    volume,
+    stores: [opened(volumeArtifacts(volume))],
     target,
     identity: identity({ task: 'use', pod: 'pod-2' }),
     artifacts: ['build/out'],
     run: '',
     files: [],
+    strip: 0,
+    conflicts: 'fail',
     optional: false,
     emit: () => {},
     signal: never,

@@ -2,6 +2,8 @@
 import { toWorkspaceError } from '../../src/errors.ts'
 import { injectFault } from '../../src/platform/fs.ts'
 import { retrieveArtifacts, storeArtifact } from '../../src/artifacts/index.ts'
+import { opened } from '../../src/stores/open.ts'
+import { volumeArtifacts } from '../../src/stores/volume-artifacts.ts'
 import { openVolume } from '../../src/volume/volume.ts'
 import type { Identity } from '../../src/identity.ts'
 
@@ -33,9 +35,11 @@ async function obey({ root, identity, output, source, target, waitMs, dieAt }: O
     if (++operations === dieAt) process.kill(process.pid, 'SIGKILL')
   })
   const volume = await openVolume(root)
-  const common = { volume, identity, emit: () => {}, signal: new AbortController().signal }
+  const stores = [opened(volumeArtifacts(volume))]
+  const common = { stores, identity, emit: () => {}, signal: new AbortController().signal }
   if (waitMs) await new Promise((resolve) => setTimeout(resolve, waitMs))
-  const wanted = { artifacts: [`build/${output}`], run: '', files: [], optional: false }
+  const chosen = { files: [], strip: 0, conflicts: 'fail' as const, optional: false }
+  const wanted = { artifacts: [`build/${output}`], run: '', ...chosen }
   try {
     const { digest } = source
       ? await storeArtifact({ ...common, source, output, overwrite: false })

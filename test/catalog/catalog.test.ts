@@ -159,7 +159,13 @@ describe('contracts', () => {
 })
 
 describe('settings', () => {
-  const own = generatedFiles({ image: 'my/image:1', storageClass: 'cephfs', fsGroup: '2000' })
+  const own = generatedFiles({
+    image: 'my/image:1',
+    claim: 'ci-artifacts',
+    size: '50Gi',
+    storageClass: 'cephfs',
+    fsGroup: '2000',
+  })
 
   it('put the image everywhere', () => {
     for (const [path, text] of own) expect(text, path).not.toContain(DEFAULTS.image)

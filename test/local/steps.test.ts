@@ -1,6 +1,6 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { IDENTITY_ENV } from '../../src/identity.ts'
 import { pipeline, read, run, script, stepAction, task, temporary } from './helper.ts'
 
@@ -24,6 +24,26 @@ describe('values', () => {
     expect(report.status).toBe('Succeeded')
     expect(await read(shared, 'env')).toBe(NASTY)
     expect(await read(shared, 'arg')).toBe(NASTY)
+  })
+
+  test('of ConfigMaps and Secrets come from the environment of the run, if they may be missing', async () => {
+    const env = (optional: boolean) => `
+      steps:
+        - name: s
+          image: i
+          env:
+            - name: S3_SESSION_TOKEN
+              valueFrom: {secretKeyRef: {name: creds, key: k, optional: ${optional}}}
+            - name: CONFIG_X
+              valueFrom: {configMapKeyRef: {name: config, key: k, optional: ${optional}}}
+          script: echo "token=$S3_SESSION_TOKEN config=\${CONFIG_X-unset}"`
+    vi.stubEnv('S3_SESSION_TOKEN', 'from-here')
+    onTestFinished(() => void vi.unstubAllEnvs())
+    expect((await run(task(env(true)))).output.join('\n')).toContain('token=from-here config=unset')
+    const refused = await run(task(env(false))).catch((error: unknown) => error)
+    expect(JSON.stringify(refused, Object.getOwnPropertyNames(refused as object))).toContain(
+      'no ConfigMap or Secret here',
+    )
   })
 
   test('are read by the kubelet once more, as in a cluster: $(NAME) of env before it, and $$', async () => {

@@ -19,9 +19,9 @@ describe('a field that is not supported is named', () => {
       'spec.volumes[0].secret',
     ],
     [
-      'a secret as env',
-      'steps: [{name: s, image: i, script: x, env: [{name: E, valueFrom: {secretKeyRef: {}}}]}]',
-      'spec.steps[0].env[0].valueFrom.secretKeyRef',
+      'a resource as env',
+      'steps: [{name: s, image: i, script: x, env: [{name: E, valueFrom: {resourceFieldRef: {}}}]}]',
+      'spec.steps[0].env[0].valueFrom.resourceFieldRef',
     ],
     ['when of a step', 'steps: [{name: s, image: i, script: x, when: []}]', 'spec.steps[0].when'],
     ['a misspelt field', 'steps: [{name: s, image: i, scripts: x}]', 'spec.steps[0].scripts'],

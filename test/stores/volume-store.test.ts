@@ -1,12 +1,14 @@
-import { chmod, readdir, stat, truncate, writeFile } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { chmod, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { injectFault } from '../../src/platform/fs.ts'
 import { digestOf, readVerified } from '../../src/stores/digest.ts'
-import { volumeStore } from '../../src/stores/volume-store.ts'
-import { layoutOf } from '../../src/volume/layout.ts'
+import { HELD, volumeStore } from '../../src/stores/volume-store.ts'
+import { layoutOf, type Layout } from '../../src/volume/layout.ts'
 import { temporaryFolder } from '../support/folder.ts'
-import { chunksOf, storeContract } from './contract.ts'
+import { chunksOf, readAll, storeContract } from './contract.ts'
+import { temporaries } from '../artifacts/support.ts'
 
 const newLayout = async () => layoutOf(await temporaryFolder())
 
@@ -79,4 +81,53 @@ describe('the volume store', () => {
     })
     expect(await store.size(digest)).toBe(size)
   })
+
+  describe('writes nothing of what it has', () => {
+    /** The bytes that a put wrote, and how often it asked for the content again. */
+    const putting = async (layout: Layout, content: Buffer, repeatable = true) => {
+      const chunks = (): AsyncGenerator<Uint8Array> => inChunks(content)
+      let writes = 0
+      let repeats = 0
+      injectFault((operation) => void (operation === 'write' && writes++))
+      const again = (): AsyncGenerator<Uint8Array> => (repeats++, chunks())
+      const put = await volumeStore(layout).put(chunks(), undefined, repeatable ? again : undefined)
+      injectFault(undefined)
+      expect(put).toMatchObject({ digest: digestOf(content), size: content.length })
+      expect((await readAll(volumeStore(layout), put.digest)).equals(content)).toBe(true)
+      expect(await temporaries(layout.root)).toEqual([])
+      return { isNew: put.isNew, wrote: writes > 0, repeats }
+    }
+
+    it.each([
+      ['short', 1000],
+      ['long', HELD + 3_000_000],
+    ])('%s content', async (_, size) => {
+      const layout = await newLayout()
+      const content = randomBytes(size)
+      expect(await putting(layout, content)).toEqual({ isNew: true, wrote: true, repeats: 0 })
+      expect(await putting(layout, content)).toEqual({ isNew: false, wrote: false, repeats: 0 })
+    })
+
+    it('and reads long content again that only begins like what it has', async () => {
+      const layout = await newLayout()
+      const [one, other] = [randomBytes(HELD + 3_000_000), randomBytes(2_000_000)]
+      await putting(layout, one)
+      const begunAlike = Buffer.concat([one.subarray(0, 9_000_000), other])
+      expect(await putting(layout, begunAlike)).toEqual({ isNew: true, wrote: true, repeats: 1 })
+      expect(await putting(layout, begunAlike)).toEqual({ isNew: false, wrote: false, repeats: 0 })
+    })
+
+    it('unless long content cannot be read again, or what it had is gone', async () => {
+      const layout = await newLayout()
+      const content = randomBytes(HELD + 3_000_000)
+      await putting(layout, content)
+      expect(await putting(layout, content, false)).toMatchObject({ isNew: false, wrote: true })
+      await rm(layout.blob(digestOf(content)))
+      expect(await putting(layout, content)).toEqual({ isNew: true, wrote: true, repeats: 0 })
+    })
+  })
 })
+
+async function* inChunks(content: Buffer): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < content.length; at += 1_000_000) yield content.subarray(at, at + 1_000_000)
+}

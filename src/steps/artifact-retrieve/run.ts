@@ -1,13 +1,35 @@
-import { resolvePath, retrieveArtifacts } from '../../artifacts/index.ts'
-import { openVolume } from '../../volume/volume.ts'
+import { readOneFile, resolvePath, retrieveArtifacts } from '../../artifacts/index.ts'
+import { storesOf } from '../../stores/open.ts'
+import { baseFolder } from '../base-folder.ts'
 import type { StepRun } from '../runtime.ts'
 import type { contract } from './contract.ts'
 
-export const run: StepRun<typeof contract> = async ({ params, workspaces, identity, emit, signal }) => {
-  const volume = await openVolume(workspaces.shared!)
-  const { path, ...wanted } = params
-  const target = await resolvePath(workspaces.target ?? volume.layout.content(identity.run.uid), path)
-  const { artifacts, files } = await retrieveArtifacts({ ...wanted, volume, identity, target, emit, signal })
+export const run: StepRun<typeof contract> = async (context) => {
+  const { params, workspaces, configuration, identity, signal } = context
+  const { path, strategy, ...wanted } = params
+  const output = path === '-' ? context.takeStdout() : undefined
+  const { emit } = context
+  const stores = storesOf({
+    strategies: strategy ?? configuration.ARTIFACT_STRATEGY,
+    configuration,
+    volumePath: workspaces.shared,
+    initialise: false,
+    emit,
+    signal,
+  })
+  const request = { ...wanted, stores, identity, emit }
+  const { artifacts, files } = output
+    ? await readOneFile(request, output)
+    : await retrieveArtifacts({
+        ...request,
+        target: await resolvePath(baseFolder('target', path, context), path),
+        signal,
+      })
   const [only, ...more] = artifacts
-  return { files, ...(only && more.length === 0 ? { ARTIFACT_INPUTS: only } : {}) }
+  const used = [...new Set(artifacts.map((artifact) => artifact.strategy))].join(',')
+  return {
+    files,
+    ...(used ? { strategy: used } : {}),
+    ...(only && more.length === 0 ? { ARTIFACT_INPUTS: { uri: only.uri, digest: only.digest } } : {}),
+  }
 }

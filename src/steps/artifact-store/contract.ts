@@ -1,5 +1,6 @@
+import { ARTIFACT_CONFIGURATION, strategies } from '../../configuration.ts'
 import { defineStep, param } from '../../contract.ts'
-import { flag, name, requiredText } from '../../schemas.ts'
+import { flag, name, orNone, requiredText } from '../../schemas.ts'
 
 export const contract = defineStep({
   name: 'artifact-store',
@@ -8,7 +9,7 @@ export const contract = defineStep({
   summary:
     'Stores a folder or file under the name of an output, with a digest that later tasks can insist on.',
   description: `Stores \`path\` as \`<task>/<output>\` of this run: all of it, or nothing. Modes, empty folders,
-symlinks and every UTF-8 name survive. Content that the volume has already, from whichever run, takes no space again.
+symlinks and every UTF-8 name survive. Content that is there already, from whichever run, takes no space again.
 
 * Storing the same content a second time changes nothing.
 * A retry of the task replaces what the failed attempt stored, until somebody has retrieved it. Otherwise other
@@ -31,6 +32,11 @@ Hand the result \`artifact\` to artifact-retrieve. On the volume the artifact is
       '`true` replaces other content of the same name, even if it has been retrieved.',
       'false',
     ),
+    strategy: param(
+      orNone(strategies),
+      'Where to store it: `pvc`, `s3` or `coordinator`; several, separated by commas, are tried in this order. Empty for what the namespace is configured for, which is `pvc` where nothing is.',
+      '',
+    ),
   },
   results: {
     ARTIFACT_OUTPUTS: {
@@ -40,12 +46,22 @@ Hand the result \`artifact\` to artifact-retrieve. On the volume the artifact is
     artifact: { description: 'The artifact, pinned: `<uri>@<digest>`. Give this to artifact-retrieve.' },
     size: { description: 'The bytes of its files.' },
     files: { description: 'The number of its files.' },
+    strategy: { description: 'Where it is: `pvc`, `s3` or `coordinator`.' },
   },
   workspaces: {
-    shared: { description: 'The shared volume.' },
+    shared: { description: 'The shared volume. Not needed for other strategies than `pvc`.', optional: true },
     source: { description: 'What relative paths are relative to.', optional: true, readOnly: true },
   },
-  errors: ['SOURCE_NOT_FOUND', 'SOURCE_CHANGED', 'ARTIFACT_EXISTS', 'UNSAFE_PATH', 'UNSUPPORTED_FILE'],
+  configuration: ARTIFACT_CONFIGURATION,
+  errors: [
+    'SOURCE_NOT_FOUND',
+    'SOURCE_CHANGED',
+    'ARTIFACT_EXISTS',
+    'UNSAFE_PATH',
+    'UNSUPPORTED_FILE',
+    'STORE_UNAVAILABLE',
+    'STORE_DENIED',
+  ],
   resources: { requests: { cpu: '50m', memory: '128Mi' }, limits: { cpu: '2', memory: '512Mi' } },
   sample: { path: 'dist', output: 'build' },
 })
