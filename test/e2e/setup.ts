@@ -4,12 +4,14 @@
  */
 import { execa } from 'execa'
 import { join } from 'node:path'
+import { ensurePrograms } from '../../hack/programs/programs.ts'
 import { kubectl, ownCluster } from './support/cluster.ts'
 
 const root = join(import.meta.dirname, '../..')
 
 export default async function setup(): Promise<void> {
   await kubectl('version')
+  await ensurePrograms()
   if (ownCluster()) return
   const node = (...args: string[]) =>
     execa(process.execPath, args, { cwd: root, stdout: 'inherit', stderr: 'inherit' })
