@@ -1,14 +1,19 @@
 /** Looks over the volume: what there is that retention may decide on, as data for the plan. */
-import { dirname, join, relative } from 'node:path'
-import { errno, toWorkspaceError } from '../errors.ts'
+import { basename, join, relative } from 'node:path'
+import { toWorkspaceError } from '../errors.ts'
 import { wallNow } from '../platform/clock.ts'
 import * as fs from '../platform/fs.ts'
 import type { Verdict, Liveness } from '../volume/liveness.ts'
 import { TEMPORARY } from '../volume/publish.ts'
 import { readStatus } from '../volume/status.ts'
 import type { Volume } from '../volume/volume.ts'
+import { BATCH } from '../stores/bring-back.ts'
 import { archivedAt } from './archive.ts'
+import { isOurs } from './is-ours.ts'
+import { findLeftovers } from './leftovers.ts'
+import { mark, type Mark } from './mark.ts'
 import { measure } from './measure.ts'
+import { byOutput, readOutput, type Output } from './outputs.ts'
 import { readTrashed } from './trash.ts'
 
 /** Something on the volume. Ages and quiet times in ms, by wall clocks: good for hours and days only. */
@@ -30,19 +35,40 @@ export interface ActiveRun extends Thing {
 export interface Scan {
   runs: ActiveRun[]
   completed: Thing[]
+  outputs: Output[]
   templates: Thing[]
+  /** Each with all entries of one key. */
   cache: Thing[]
+  /** But for swept blobs: those are the mark's. */
   trash: Thing[]
   /** Temporary names that killed processes left. */
   leftovers: Thing[]
   /** What could not be read: it stops retention for itself alone. */
   blocked: { path: string; why: string }[]
+  mark: Mark
 }
 
-export async function scanVolume(volume: Volume, liveness: Liveness): Promise<Scan> {
+/** @param askFrom the age in ms from which on it matters whether the run of an artifact is alive */
+export async function scanVolume(volume: Volume, asked: Liveness, askFrom: number): Promise<Scan> {
   const { layout } = volume
+  const liveness = askOnce(asked)
   const blocked: Scan['blocked'] = []
   const device = (await fs.stat(layout.root)).dev
+  const attempt = async (path: string, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work()
+    } catch (error) {
+      blocked.push({ path: relative(layout.root, path), why: toWorkspaceError(error).message })
+    }
+  }
+
+  const list = async (folder: string): Promise<fs.Dirent[]> => {
+    let entries: fs.Dirent[] = []
+    await attempt(folder, async () => {
+      entries = await fs.list(folder)
+    })
+    return entries
+  }
 
   /** Each entry of a folder as `read` sees it; an entry that cannot be read is blocked, not the scan. */
   const each = async <T>(
@@ -50,13 +76,6 @@ export async function scanVolume(volume: Volume, liveness: Liveness): Promise<Sc
     read: (path: string) => Promise<T | T[] | undefined>,
   ): Promise<T[]> => {
     const found: T[] = []
-    const attempt = async (path: string, work: () => Promise<void>): Promise<void> => {
-      try {
-        await work()
-      } catch (error) {
-        blocked.push({ path: relative(layout.root, path), why: toWorkspaceError(error).message })
-      }
-    }
     await attempt(folder, async () => {
       if (!(await isOurs(layout.root, folder))) return
       for (const entry of await fs.list(folder)) {
@@ -81,8 +100,22 @@ export async function scanVolume(volume: Volume, liveness: Liveness): Promise<Sc
     }
   }
   const lastUsed = async (path: string): Promise<Thing> => thing(path, (await fs.lstat(path)).mtimeMs)
+  const outputs = async (seen: Mark): Promise<Output[]> => {
+    const found: Output[] = []
+    if (!(await isOurs(layout.root, layout.artifacts))) return found
+    for (const [path, layouts] of byOutput(seen.layouts)) {
+      await attempt(join(layout.root, path), async () => {
+        const output = await readOutput(volume, seen, layouts, thing, liveness, askFrom)
+        if (output) found.push(output)
+      })
+    }
+    return found
+  }
 
+  const seen = await mark(volume)
   return {
+    mark: seen,
+    outputs: await outputs(seen),
     runs: await each(layout.pipelines, async (path) => {
       const { run, closed } = await readStatus(path)
       return { ...(await thing(path)), closed, verdict: await liveness(run) }
@@ -91,56 +124,26 @@ export async function scanVolume(volume: Volume, liveness: Liveness): Promise<Sc
       each(day, async (path) => thing(path, await archivedAt(path))),
     ),
     templates: await each(layout.templates, (name) => each(name, lastUsed)),
-    cache: await each(layout.cache, lastUsed),
+    // A use leaves something new in its folder.
+    cache: await each(layout.cache, (scope) => each(scope, (key) => thing(key))),
     trash: await each(layout.trash, (day) =>
       each(day, async (path) => {
+        if (basename(path).startsWith(BATCH)) return undefined
         const note = await readTrashed(path)
         return thing(path, note && Date.parse(note.at))
       }),
     ),
-    leftovers: await leftovers(volume, thing),
+    leftovers: await findLeftovers(volume, list, thing),
     blocked,
   }
 }
 
-/** A symlink in the place of one of our folders, or of one above it, leads to what is not ours. */
-async function isOurs(root: string, folder: string): Promise<boolean> {
-  try {
-    return (await fs.realpath(folder)) === join(await fs.realpath(root), relative(root, folder))
-  } catch (error) {
-    if (errno(error) === 'ENOENT') return false
-    throw error
+/** Each owner is asked about once. */
+function askOnce(liveness: Liveness): Liveness {
+  const verdicts = new Map<string, Promise<Verdict>>()
+  return (owner) => {
+    const verdict = verdicts.get(owner.uid) ?? liveness(owner)
+    verdicts.set(owner.uid, verdict)
+    return verdict
   }
-}
-
-async function leftovers(volume: Volume, thing: (path: string) => Promise<Thing>): Promise<Thing[]> {
-  const found: Thing[] = []
-  for (const place of await publishingPlaces(volume)) {
-    for (const entry of await fs.list(place)) {
-      if (!entry.name.startsWith(TEMPORARY)) continue
-      // Its writer may finish with it at this moment.
-      const one = await thing(join(place, entry.name)).catch(() => undefined)
-      if (one) found.push(one)
-    }
-  }
-  return found
-}
-
-/** The folders that temporary names are made in; those inside a run go when the run goes. */
-async function publishingPlaces({ layout }: Volume): Promise<string[]> {
-  const below = async (folder: string, depth: number): Promise<string[]> => {
-    if (depth === 0) return [folder]
-    const folders = (await fs.list(folder)).filter((entry) => entry.isDirectory())
-    return (await Promise.all(folders.map(({ name }) => below(join(folder, name), depth - 1)))).flat()
-  }
-  return [
-    layout.pipelines,
-    join(layout.blobs, 'sha256'),
-    layout.probes,
-    dirname(layout.marker),
-    ...(await below(layout.templates, 1)),
-    // locks/<name>/events, and artifacts/<run>/<task>/<output>.
-    ...(await below(layout.locks, 2)),
-    ...(await below(layout.artifacts, 3)),
-  ]
 }

@@ -19,17 +19,23 @@ export type Trashed = z.infer<typeof Trashed>
 
 /** Moves `path` to the trash. The note comes first, so that nothing lies there without where it came from. */
 export async function moveToTrash(volume: Volume, path: string, why: string): Promise<string> {
+  const place = await makePlace(volume, shortId(), path, why)
+  await fs.rename(path, join(place, 'content'))
+  await fs.syncFolder(place)
+  return place
+}
+
+/** Makes a place in trash for what comes from `path`; it is never empty, nor without its note. */
+export async function makePlace(volume: Volume, name: string, path: string, why: string): Promise<string> {
   const at = timestamp()
   const day = join(volume.layout.trash, at.slice(0, 10))
-  const place = join(day, shortId())
+  const place = join(day, name)
   const from = relative(volume.layout.root, path)
   await fs.mkdirp(day)
   await publishFolder(place, async (folder) => {
     const note: Trashed = { v: 1, from, why, at }
     await publishFile(join(folder, 'trashed.json'), JSON.stringify(note, null, 2))
   })
-  await fs.rename(path, join(place, 'content'))
-  await fs.syncFolder(place)
   return place
 }
 

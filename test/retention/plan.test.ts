@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { makePlan, type Policy } from '../../src/retention/plan.ts'
+import type { Mark } from '../../src/retention/mark.ts'
 import type { ActiveRun, Scan, Thing } from '../../src/retention/scan.ts'
 
 const H = 3.6e6
@@ -8,11 +9,24 @@ const policy: Policy = {
   completedRetention: DAY,
   staleTimeout: 6 * H,
   templateRetention: 7 * DAY,
+  artifactRetention: 7 * DAY,
+  sweepAfter: DAY,
   cacheRetention: 3 * DAY,
   trashRetention: DAY,
   grace: H,
 }
 const thing = (ageMs: number, quietMs = ageMs): Thing => ({ path: 'a/b', bytes: 7, ageMs, quietMs })
+const nothingMarked: Mark = {
+  startMs: 0,
+  endMs: 0,
+  blobs: [],
+  layouts: [],
+  problems: [],
+  unreferenced: new Map(),
+  missing: new Set(),
+  batches: [],
+  before: new Map(),
+}
 const empty: Scan = {
   runs: [],
   completed: [],
@@ -21,6 +35,8 @@ const empty: Scan = {
   trash: [],
   leftovers: [],
   blocked: [],
+  outputs: [],
+  mark: nothingMarked,
 }
 const gone = { state: 'gone', evidence: 'PipelineRun r is finished' } as const
 const run = (over: Partial<ActiveRun>): ActiveRun => ({ ...thing(0), closed: false, verdict: gone, ...over })
@@ -28,7 +44,7 @@ const actions = (scan: Partial<Scan>) =>
   makePlan({ ...empty, ...scan }, policy).actions.map((action) => action.action)
 
 describe('the retention plan', () => {
-  it.each<[keyof Scan, number, string]>([
+  it.each<['completed' | 'templates' | 'cache' | 'trash' | 'leftovers', number, string]>([
     ['completed', DAY, 'trash'],
     ['templates', 7 * DAY, 'trash'],
     ['cache', 3 * DAY, 'trash'],

@@ -4,10 +4,9 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { Event } from '../../src/events.ts'
 import type { Owner } from '../../src/identity.ts'
 import { injectFault } from '../../src/platform/fs.ts'
-import { applyPlan } from '../../src/retention/apply.ts'
 import { archiveRun, findArchived } from '../../src/retention/archive.ts'
-import { makePlan, type Policy } from '../../src/retention/plan.ts'
-import { scanVolume } from '../../src/retention/scan.ts'
+import { maintain as maintainVolume } from '../../src/retention/maintain.ts'
+import type { Policy } from '../../src/retention/plan.ts'
 import { moveToTrash, readTrashed } from '../../src/retention/trash.ts'
 import { initRun } from '../../src/volume/init-run.ts'
 import type { Liveness } from '../../src/volume/liveness.ts'
@@ -23,6 +22,8 @@ const now: Policy = {
   completedRetention: 0,
   staleTimeout: 0,
   templateRetention: 0,
+  artifactRetention: 0,
+  sweepAfter: 0,
   cacheRetention: 0,
   trashRetention: 0,
   grace: 0,
@@ -38,11 +39,16 @@ async function volumeWith(...runs: string[]): Promise<Volume> {
   return volume
 }
 
-async function maintain(volume: Volume, policy: Policy, liveness = gone) {
+async function maintain(volume: Volume, policy: Policy) {
   const events: Event[] = []
-  const plan = makePlan(await scanVolume(volume, liveness), policy)
-  const done = await applyPlan(volume, plan.actions, (event) => events.push(event), never)
-  return { ...done, plan, events }
+  const emit = (event: Event): void => void events.push(event)
+  const request = { volume, policy, liveness: gone, emit, signal: never, scrubBytes: 0, dryRun: false }
+  const done = await maintainVolume(request)
+  const planned = events.filter((event) => event.event === 'retention-planned')
+  const blocked = events
+    .filter((event) => event.event === 'retention-blocked')
+    .map(({ path, why }) => ({ path, why }))
+  return { ...done, events, plan: { actions: planned, blocked } }
 }
 
 describe('archiving', () => {
@@ -110,13 +116,13 @@ describe('maintenance', () => {
     const volume = await volumeWith()
     const template = join(volume.layout.template('t'), 'a'.repeat(64))
     await mkdir(template, { recursive: true })
-    await mkdir(join(volume.layout.cache, 'scope'), { recursive: true })
+    await mkdir(join(volume.layout.cache, 'scope/key'), { recursive: true })
     const old = Date.now() / 1000 - 5 * 86400
     await utimes(template, old, old)
-    await utimes(join(volume.layout.cache, 'scope'), old, old)
+    await utimes(join(volume.layout.cache, 'scope/key'), old, old)
     const policy = { ...now, templateRetention: 7 * 86.4e6, cacheRetention: 3 * 86.4e6 }
     expect((await maintain(volume, policy)).plan.actions.map((action) => action.path)).toEqual([
-      'shared/cache/scope',
+      'shared/cache/scope/key',
     ])
   })
 
@@ -179,10 +185,12 @@ describe('maintenance', () => {
 
   it('is stopped between two actions by SIGTERM', async () => {
     const volume = await volumeWith('u1', 'u2')
-    const plan = makePlan(await scanVolume(volume, gone), now)
     const stop = new AbortController()
-    const emit = (): void => stop.abort(new Error('stopped'))
-    await expect(applyPlan(volume, plan.actions, emit, stop.signal)).rejects.toThrow('stopped')
+    const emit = (event: Event): void => {
+      if (event.event === 'retention-done') stop.abort(new Error('stopped'))
+    }
+    const request = { volume, policy: now, liveness: gone, scrubBytes: 0, dryRun: false }
+    await expect(maintainVolume({ ...request, emit, signal: stop.signal })).rejects.toThrow('stopped')
     expect(await readdir(volume.layout.pipelines)).toHaveLength(1)
   })
 })
