@@ -245,7 +245,7 @@ describe('workspace-cleanup', () => {
     const { root, step } = await world()
     await step('workspace-init', { identity: { ...identityOf('run-1', 't'), ...at } })
     const dry = await step('workspace-cleanup', { params: { ...soon, dryRun: 'true' }, identity: at })
-    expect(dry.results).toEqual({ removed: '0', 'freed-bytes': '0' })
+    expect(dry.results).toEqual({ removed: '0', 'freed-bytes': '0', swept: '0', blocked: '0' })
     expect(await readdir(join(root, 'pipelines'))).toEqual(['uid-of-run-1'])
     const planned = dry.events.filter((event) => event['event'] === 'retention-planned')
     const real = await step('workspace-cleanup', { params: soon, identity: at })
