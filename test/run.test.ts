@@ -7,7 +7,10 @@ const run = (...args: string[]) =>
   execa(join(import.meta.dirname, '../run'), args, { cwd: tmpdir(), reject: false })
 
 it('./run says what there is to run', async () => {
-  expect(await run()).toMatchObject({ exitCode: 64, stderr: expect.stringContaining('demo, test, e2e') })
+  expect(await run()).toMatchObject({
+    exitCode: 64,
+    stderr: expect.stringContaining('demo, test, integration, e2e'),
+  })
   expect(await run('nope')).toMatchObject({ exitCode: 64, stderr: expect.stringContaining('found nope') })
 })
 

@@ -82,7 +82,7 @@ async function again(
   base = path,
 ): Promise<Row> {
   const before = await bytesIn(join(volume, 'store'))
-  await time(storing(world, path, volume, 'first'))
+  await time(storing(world, path, volume, path === base ? 'unchanged' : 'changed'))
   const bytes = (await bytesIn(join(volume, 'store'))) - before
   const contender: Contender = async (round) => {
     const known = path === base ? volume : await volumeWith(base, world)

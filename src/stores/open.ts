@@ -107,14 +107,19 @@ export async function onFirstAvailable<T>(
   emit: Emit,
   work: (store: ArtifactStore) => Promise<T>,
 ): Promise<T> {
-  for (const [i, { strategy, open }] of stores.entries()) {
+  for (const [i, opener] of stores.entries()) {
     try {
-      return await work(await open())
+      return await work(await opener.open())
     } catch (error) {
       const { code, message } = toWorkspaceError(error)
       const next = stores[i + 1]
       if (!next || !UNAVAILABLE.includes(code)) throw error
-      emit({ event: 'artifact-fallback', from: strategy, to: next.strategy, why: `${code}: ${message}` })
+      emit({
+        event: 'artifact-fallback',
+        from: opener.strategy,
+        to: next.strategy,
+        why: `${code}: ${message}`,
+      })
     }
   }
   throw new WorkspaceError('USAGE', 'no strategy was given', { expected: 'at least one strategy' })
@@ -130,16 +135,16 @@ export async function onAllAvailable<T>(
   work: (store: ArtifactStore) => Promise<T>,
 ): Promise<T[]> {
   const results: T[] = []
-  for (const [i, { strategy, open }] of stores.entries()) {
+  for (const [i, opener] of stores.entries()) {
     try {
-      results.push(await work(await open()))
+      results.push(await work(await opener.open()))
     } catch (error) {
       const { code, message } = toWorkspaceError(error)
       const wasTheLastHope = i === stores.length - 1 && results.length === 0
       if (!UNAVAILABLE.includes(code) || wasTheLastHope) throw error
       emit({
         event: 'warning',
-        about: `the strategy ${strategy} was left out`,
+        about: `the strategy ${opener.strategy} was left out`,
         detail: `${code}: ${message}`,
       })
     }

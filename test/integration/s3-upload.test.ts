@@ -51,8 +51,7 @@ describe('an upload', () => {
     }
     const first = await store.blobs.put(chunksOf(small))
     expect((await readAll(store.blobs, first.digest)).equals(small)).toBe(true)
-    const known = { digest: digestOf(large), size: large.length }
-    const second = await store.blobs.put(inChunks(large), known)
+    const second = await store.blobs.put(inChunks(large), () => inChunks(large))
     expect((await readAll(store.blobs, second.digest)).equals(large)).toBe(true)
     expect(retriesOf(events)).toHaveLength(2)
     expect(await keys()).toHaveLength(2)
@@ -69,29 +68,38 @@ describe('an upload', () => {
     expect(await unfinishedUploads(options)).toBe(0)
   })
 
-  it.each(['known', 'unknown'])('whose source fails leaves nothing, its digest being %s', async (digest) => {
-    const { store, keys, options } = await newStore(server)
-    let closed = false
-    async function* failing(): AsyncGenerator<Uint8Array> {
-      try {
-        yield large
-        throw new Error('the source failed')
-      } finally {
-        closed = true
-      }
-    }
-    const known = digest === 'known' ? { digest: digestOf(large), size: large.length } : undefined
-    await expect(store.blobs.put(failing(), known)).rejects.toThrow('the source failed')
-    expect(closed).toBe(true)
+  it('of which the last part never arrives is not complete', async () => {
+    const { store, proxy, keys, options } = await behindProxy(server, { patienceMs: 500 })
+    proxy.plan = ({ url }) => (url.includes('partNumber=5&') ? { cutRequestAfter: 200_000 } : undefined)
+    const content = () => inChunks(large)
+    for (const again of [content, undefined])
+      await expect(store.blobs.put(content(), again)).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
     expect(await keys()).toEqual([])
     expect(await unfinishedUploads(options)).toBe(0)
   })
 
-  it('of other content than was announced is refused', async () => {
+  it.each([1, 2])('whose source fails leaves nothing, at reading %d', async (reading) => {
     const { store, keys, options } = await newStore(server)
-    const known = { digest: digestOf('other'), size: large.length }
-    await expect(store.blobs.put(inChunks(large), known)).rejects.toMatchObject({ code: 'SOURCE_CHANGED' })
-    await expect(store.blobs.put(chunksOf('few'), { ...known, size: 3 })).rejects.toMatchObject({
+    const closed: number[] = []
+    async function* failing(n: number): AsyncGenerator<Uint8Array> {
+      try {
+        yield large
+        if (n === reading) throw new Error('the source failed')
+      } finally {
+        closed.push(n)
+      }
+    }
+    await expect(store.blobs.put(failing(1), () => failing(2))).rejects.toThrow('the source failed')
+    expect(closed).toHaveLength(reading)
+    expect(await keys()).toEqual([])
+    expect(await unfinishedUploads(options)).toBe(0)
+  })
+
+  it('of content that changes between two readings is refused', async () => {
+    const { store, keys, options } = await newStore(server)
+    const other = Buffer.from(large)
+    other[30 * MIB]! ^= 1
+    await expect(store.blobs.put(inChunks(large), () => inChunks(other))).rejects.toMatchObject({
       code: 'SOURCE_CHANGED',
     })
     expect(await keys()).toEqual([])
@@ -122,10 +130,7 @@ describe('an upload', () => {
     const { store, proxy, keys, options } = await behindProxy(server)
     const isComplete = ({ method, url }: Seen): boolean => method === 'POST' && url.includes('uploadId=')
     proxy.plan = firstTimes(1, isComplete, { loseAnswer: true })
-    const { digest } = await store.blobs.put(inChunks(large), {
-      digest: digestOf(large),
-      size: large.length,
-    })
+    const { digest } = await store.blobs.put(inChunks(large), () => inChunks(large))
     expect((await readAll(store.blobs, digest)).equals(large)).toBe(true)
     expect(await keys()).toHaveLength(1)
     // As servers say it that forget an upload once it is complete.
@@ -135,7 +140,7 @@ describe('an upload', () => {
       return tries === 1 ? { loseAnswer: true } : { refuse: { status: 404, code: 'NoSuchUpload' } }
     }
     const other = randomBytes(40 * MIB)
-    await store.blobs.put(inChunks(other), { digest: digestOf(other), size: other.length })
+    await store.blobs.put(inChunks(other), () => inChunks(other))
     expect((await readAll(store.blobs, digestOf(other))).equals(other)).toBe(true)
     expect(await unfinishedUploads(options)).toBe(0)
   })

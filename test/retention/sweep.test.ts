@@ -263,6 +263,25 @@ describe('bringing back', () => {
     expect(await bringBack(volume.layout, `sha256:${blobs[1]}`)).toBe(false)
   })
 
+  it('is done again where another collector sweeps the blob once more before it is read', async () => {
+    const { volume, tree } = await garbage()
+    const folder = outputFolder(volume)
+    await store(volume, tree)
+    const away = join(await newFolder(), 'away')
+    await rename(folder, away)
+    for (let n = 0; n < 2; n++) await clean(volume)
+    await rename(away, folder)
+    const store256 = join(volume.layout.blobs, 'sha256')
+    let again = 0
+    injectFault(async (operation, path) => {
+      if (operation !== 'sync' || path !== store256 || again >= 3) return
+      again++
+      for (const hex of await blobsOf(volume)) await rm(volume.layout.blob(hex))
+    })
+    await expectWhole(volume, tree)
+    expect(again).toBe(3)
+  })
+
   it('wins or loses against a purge, and never ends in between', async () => {
     for (let round = 0; round < 40; round++) {
       const { volume, blobs } = await garbage(`round ${round}`)

@@ -90,7 +90,7 @@ describe('the volume store', () => {
       let repeats = 0
       injectFault((operation) => void (operation === 'write' && writes++))
       const again = (): AsyncGenerator<Uint8Array> => (repeats++, chunks())
-      const put = await volumeStore(layout).put(chunks(), undefined, repeatable ? again : undefined)
+      const put = await volumeStore(layout).put(chunks(), repeatable ? again : undefined)
       injectFault(undefined)
       expect(put).toMatchObject({ digest: digestOf(content), size: content.length })
       expect((await readAll(volumeStore(layout), put.digest)).equals(content)).toBe(true)

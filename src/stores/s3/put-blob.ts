@@ -17,8 +17,8 @@ import { headOf } from './head.ts'
 import { beginUpload, PART, partSizeFor } from './multipart.ts'
 import { chain, cut, hashed, take } from './parts.ts'
 
-/** So many parts wait in memory: most packs of source code are no larger. */
-const HELD_PARTS = 2
+/** Bytes that wait in memory: most packs of source code are no larger. */
+const HELD = 16 * 1024 * 1024
 const DAY_MS = 24 * 60 * 60 * 1000
 
 interface Blob {
@@ -35,16 +35,16 @@ export async function putBlob(
   again?: () => Content,
 ): Promise<PutBlob> {
   const { chunks, made } = hashed(content)
-  const parts = cut(chunks, PART)
   try {
-    const held = await take(parts, HELD_PARTS + 1)
-    if (held.length <= HELD_PARTS) return await putWhole(connection, Buffer.concat(held), made())
-    if (!again) return await putUnknown(connection, chain(held, parts), made)
+    const held: Uint8Array[] = []
+    if (await take(chunks, held, HELD)) return await putWhole(connection, Buffer.concat(held), made())
+    if (!again) return await putUnknown(connection, cut(chain(held, chunks), PART), made)
+    held.length = 0
     for await (const _ of chunks);
   } finally {
-    await parts.return()
+    await chunks.return()
   }
-  return putAgain(connection, again(), made())
+  return putAgain(connection, again, made())
 }
 
 async function putWhole(connection: Connection, body: Buffer, blob: Blob): Promise<PutBlob> {
@@ -56,9 +56,9 @@ async function putWhole(connection: Connection, body: Buffer, blob: Blob): Promi
 }
 
 /** No condition: whoever else completes an upload to this key brings the same content. */
-async function putAgain(connection: Connection, content: Content, blob: Blob): Promise<PutBlob> {
+async function putAgain(connection: Connection, again: () => Content, blob: Blob): Promise<PutBlob> {
   if (await isThere(connection, blob)) return { ...blob, isNew: false }
-  const { chunks, made } = hashed(content)
+  const { chunks, made } = hashed(again())
   const parts = cut(chunks, partSizeFor(blob.size))
   await uploadTo(connection, connection.keys.blob(blob.digest), parts, async () => {
     const second = made()

@@ -4,7 +4,7 @@
  *
  * Nothing here deletes what is old: lifecycle rules of the bucket do. After `cleanupDays` they may take
  * `artifacts/`, `shared/` and `by-name/`; after twice as many `store/blobs/`, since a blob that a new artifact
- * needs is renewed once it is `cleanupDays` old; after a day `store/uploads/` and unfinished multipart uploads.
+ * needs is renewed a day before it is `cleanupDays` old; after a day `store/uploads/` and unfinished multipart uploads.
  */
 import { checkName } from '../../volume/layout.ts'
 import type { ArtifactStore, EntryKind } from '../store.ts'

@@ -12,7 +12,7 @@ export interface S3Store {
   options: S3Options
   events: Event[]
   /** The keys of all visible objects, sorted. */
-  keys(): Promise<string[]>
+  keys: () => Promise<string[]>
 }
 
 /** A store in a bucket of its own; `more` may lead it elsewhere. */

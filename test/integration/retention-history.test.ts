@@ -5,8 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { expect, it, onTestFinished } from 'vitest'
 import { mark } from '../../src/retention/mark.ts'
 import { newFolder, newVolume, outputFolder, retrieve } from '../artifacts/support.ts'
-import { clean } from './support.ts'
-import type { Answer, Order } from './worker.ts'
+import { clean } from '../retention/support.ts'
+import type { Answer, Order } from '../retention/worker.ts'
 
 const SECONDS = 40
 /** Longer than any writer here takes from finding a blob to looking at it again, on a busy machine too. */
@@ -26,7 +26,7 @@ it('no artifact ever misses a blob while writers, readers, deleters and collecto
     'purge',
   ]
   const workers = roles.map((role, n) => {
-    const child = fork(join(import.meta.dirname, 'worker.ts'), { execArgv: [] })
+    const child = fork(join(import.meta.dirname, '../retention/worker.ts'), { execArgv: [] })
     onTestFinished(() => void child.kill())
     const own = join(folder, String(n))
     const order: Order = {

@@ -15,8 +15,8 @@ import {
   retrieve,
   store,
 } from '../artifacts/support.ts'
-import { blobsOf, clean, damage, sweptOf, trashOf } from './support.ts'
-import type { Order } from './worker.ts'
+import { blobsOf, clean, damage, sweptOf, trashOf } from '../retention/support.ts'
+import type { Order } from '../retention/worker.ts'
 
 afterEach(() => injectFault(undefined))
 
@@ -137,7 +137,10 @@ it('a scrub failing or killed at any point loses no good blob, and the next ones
 
 /** Cleans in another process. @returns how many operations it took, or 'killed' */
 async function run(root: string, scrubBytes: number, dieAt: number): Promise<number | 'killed'> {
-  const child = fork(join(import.meta.dirname, 'worker.ts'), { execArgv: [], serialization: 'advanced' })
+  const child = fork(join(import.meta.dirname, '../retention/worker.ts'), {
+    execArgv: [],
+    serialization: 'advanced',
+  })
   const order: Order = {
     root,
     role: 'clean',

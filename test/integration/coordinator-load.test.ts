@@ -10,9 +10,9 @@ import { opened } from '../../src/stores/open.ts'
 import type { ArtifactStore } from '../../src/stores/store.ts'
 import { identity, makeTree, newFolder, readTree } from '../artifacts/support.ts'
 import { chunksOf, readAll } from '../stores/contract.ts'
-import { peakOf } from './peak.ts'
-import { startProxy } from './proxy.ts'
-import { clientOf, startCoordinatorProcess, until, type Running } from './support.ts'
+import { peakOf } from '../coordinator/peak.ts'
+import { startProxy } from '../coordinator/proxy.ts'
+import { clientOf, startCoordinatorProcess, until, type Running } from '../coordinator/support.ts'
 
 const MIB = 1024 * 1024
 const blobsOf = ({ folder }: Running): string[] => readdirSync(join(folder, 'store/blobs/sha256'))
@@ -63,7 +63,7 @@ describe('memory', () => {
   it('stays small on both sides, whatever the size', async () => {
     const server = await startCoordinatorProcess()
     const idle = peakOf(server.pid)
-    const client = join(import.meta.dirname, 'put-and-get.ts')
+    const client = join(import.meta.dirname, '../coordinator/put-and-get.ts')
     const { stdout } = await execa(process.execPath, [client, server.url, '512'])
     expect(JSON.parse(stdout)).toMatchObject({ same: true })
     const { idleMiB, peakMiB } = JSON.parse(stdout) as { idleMiB: number; peakMiB: number }
