@@ -21,7 +21,7 @@ export async function bundle(out: string): Promise<void> {
     target: 'node24',
     minifySyntax: true,
     minifyWhitespace: true,
-    // Identifiers stay for the sake of stack traces; esbuild's keepNames would cost 4 ms at every start.
+    // Identifiers stay for the sake of stack traces; esbuild's keepNames would cost time at every start.
     // The addon lies beside, in node_modules.
     external: ['fs-ext'],
     // Some dependencies are CommonJS and call require.

@@ -21,7 +21,7 @@ export const ERRORS = {
   },
   STORAGE_UNSAFE: {
     exit: 25,
-    means: 'the volume cannot create names exclusively, so nothing on it can be protected',
+    means: 'the storage cannot create names exclusively, so nothing on it can be protected',
   },
   STORE_UNAVAILABLE: {
     exit: 26,

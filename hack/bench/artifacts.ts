@@ -110,9 +110,9 @@ async function oneFile(source: string, big: string, { world, rounds }: Bench): P
   await writeFile(join(path, 'wanted'), Buffer.alloc(10_000, 'wanted '))
   const volume = await volumeWith(path, world)
   const ours: Contender = async () =>
-    world.step('artifact-retrieve', volume, { path: world.fresh(), files: 'wanted' }, ['bench/tree'])
+    world.step('artifact-retrieve', volume, { path: '-', files: 'wanted' }, ['bench/tree'])
   const target = (bare: number): number => 1.2 + 0.03 / bare
-  return pair('retrieve 10 KB of a 1 GiB artifact', ours, BARE_NODE, target, 3 * rounds)
+  return pair('print 10 KB of a 1 GiB artifact', ours, BARE_NODE, target, 3 * rounds)
 }
 
 /** Four and sixteen times as much takes at most that much longer, and a tenth. */
