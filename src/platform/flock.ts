@@ -4,7 +4,7 @@
  * and child share.
  * The descriptor must be open for reading and writing: NFS makes a byte-range lock of it.
  */
-import { spawn } from 'node:child_process'
+import type * as ChildProcess from 'node:child_process'
 import { createRequire } from 'node:module'
 import { WorkspaceError } from '../errors.ts'
 
@@ -45,8 +45,9 @@ export function fsExtFlock(): Flock | undefined {
 
 /** util-linux's flock: the exit code 1 means held by another. */
 export function utilLinuxFlock(): Flock {
-  const call = (fd: number, how: string): Promise<boolean> =>
-    new Promise((resolve, reject) => {
+  const call = async (fd: number, how: string): Promise<boolean> => {
+    const { spawn } = await childProcess()
+    return new Promise((resolve, reject) => {
       const child = spawn('flock', ['-n', how, '3'], { stdio: ['ignore', 'ignore', 'pipe', fd] })
       let stderr = ''
       child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
@@ -57,12 +58,16 @@ export function utilLinuxFlock(): Flock {
         else reject(new WorkspaceError('STORAGE_IO', `flock ended with ${code}: ${stderr.trim()}`))
       })
     })
+  }
   return {
     by: 'util-linux',
     tryLock: (fd, mode) => call(fd, mode === 'exclusive' ? '-x' : '-s'),
     unlock: async (fd) => void (await call(fd, '-u')),
   }
 }
+
+/** Loaded when it is needed: it would cost every step some milliseconds of its start. */
+const childProcess = (): Promise<typeof ChildProcess> => import('node:child_process')
 
 const noFlock = (cause: unknown): WorkspaceError =>
   new WorkspaceError('STORAGE_IO', 'no way to flock a file here', {
@@ -84,7 +89,8 @@ export function flock(): Flock {
  * Whether another process can lock the file at `path` now: what the probe of a volume asks while it holds the
  * lock itself.
  */
-export function anotherProcessCanLock(path: string): Promise<boolean> {
+export async function anotherProcessCanLock(path: string): Promise<boolean> {
+  const { spawn } = await childProcess()
   const [command, ...args] = fsExtFlock() ? childByAddon(path) : ['flock', '-n', path, 'true']
   return new Promise((resolve, reject) => {
     const child = spawn(command!, args, { stdio: 'ignore' })
