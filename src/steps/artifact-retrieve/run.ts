@@ -1,22 +1,14 @@
 import { readOneFile, resolvePath, retrieveArtifacts } from '../../artifacts/index.ts'
-import { storesOf } from '../../stores/open.ts'
 import { baseFolder } from '../base-folder.ts'
 import type { StepRun } from '../runtime.ts'
+import { storesFor } from '../stores.ts'
 import type { contract } from './contract.ts'
 
 export const run: StepRun<typeof contract> = async (context) => {
-  const { params, workspaces, configuration, identity, signal } = context
-  const { path, strategy, ...wanted } = params
+  const { params, identity, emit, signal } = context
+  const { path, strategy: _, ...wanted } = params
   const output = path === '-' ? context.takeStdout() : undefined
-  const { emit } = context
-  const stores = storesOf({
-    strategies: strategy ?? configuration.ARTIFACT_STRATEGY,
-    configuration,
-    volumePath: workspaces.shared,
-    initialise: false,
-    emit,
-    signal,
-  })
+  const stores = storesFor(context, { initialise: false })
   const request = { ...wanted, stores, identity, emit }
   const { artifacts, files } = output
     ? await readOneFile(request, output)

@@ -1,13 +1,14 @@
 import { resolvePath } from '../../artifacts/index.ts'
 import { forPlatform, renderKey, restoreCache, scopesOf } from '../../cache/index.ts'
-import { onFirstAvailable, storesOf } from '../../stores/open.ts'
+import { onFirstAvailable } from '../../stores/open.ts'
 import { baseFolder } from '../base-folder.ts'
 import type { StepRun } from '../runtime.ts'
+import { storesFor } from '../stores.ts'
 import type { contract } from './contract.ts'
 
 export const run: StepRun<typeof contract> = async (context) => {
-  const { params, workspaces, configuration, change, emit, signal } = context
-  const { path, policy, strategy } = params
+  const { params, change, emit, signal } = context
+  const { path, policy } = params
   const fill = (template: string): Promise<string> =>
     renderKey(template, () => baseFolder('source', '.', context))
   const asKept = (key: string): string => (params.platform ? forPlatform(key) : key)
@@ -21,14 +22,7 @@ export const run: StepRun<typeof contract> = async (context) => {
   const prefixes: string[] = []
   for (const prefix of params.restoreKeys) prefixes.push(asKept(await fill(prefix)))
   const target = await resolvePath(baseFolder('source', path, context), path)
-  const stores = storesOf({
-    strategies: strategy ?? configuration.ARTIFACT_STRATEGY,
-    configuration,
-    volumePath: workspaces.shared,
-    initialise: true,
-    emit,
-    signal,
-  })
+  const stores = storesFor(context, { initialise: true })
   const { used, restored } = await onFirstAvailable(stores, emit, async (store) => ({
     used: store.strategy,
     restored: await restoreCache({ store, key: asKept(key), prefixes, scopes, target, emit, signal }),

@@ -1,14 +1,15 @@
 import { resolvePath } from '../../artifacts/index.ts'
 import { forPlatform, renderKey, saveCache, scopesOf } from '../../cache/index.ts'
-import { onFirstAvailable, storesOf } from '../../stores/open.ts'
+import { onFirstAvailable } from '../../stores/open.ts'
 import { layoutOf } from '../../volume/layout.ts'
 import { baseFolder } from '../base-folder.ts'
 import type { StepRun } from '../runtime.ts'
+import { storesFor } from '../stores.ts'
 import type { contract } from './contract.ts'
 
 export const run: StepRun<typeof contract> = async (context) => {
-  const { params, workspaces, configuration, identity, change, emit, signal } = context
-  const { path, policy, strategy, maxSize: maxBytes } = params
+  const { params, workspaces, identity, change, emit, signal } = context
+  const { path, policy, maxSize: maxBytes } = params
   const key = await renderKey(params.key, () => baseFolder('source', '.', context))
   const scope = scopesOf(change, { scope: params.scope, fallbackScopes: [] }).own
   const nothing = { saved: 'false', key, files: 0, bytes: 0 }
@@ -17,14 +18,7 @@ export const run: StepRun<typeof contract> = async (context) => {
     return nothing
   }
   const source = await resolvePath(baseFolder('source', path, context), path)
-  const stores = storesOf({
-    strategies: strategy ?? configuration.ARTIFACT_STRATEGY,
-    configuration,
-    volumePath: workspaces.shared,
-    initialise: true,
-    emit,
-    signal,
-  })
+  const stores = storesFor(context, { initialise: true })
   const kept = params.platform ? forPlatform(key) : key
   const { used, saved } = await onFirstAvailable(stores, emit, async (store) => {
     const layout = store.strategy === 'pvc' && workspaces.shared ? layoutOf(workspaces.shared) : undefined
