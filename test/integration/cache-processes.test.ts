@@ -4,9 +4,9 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { identity } from '../artifacts/support.ts'
-import { startWorker } from './processes.ts'
-import { keyFolder, makeTree, newFolder, newVolume, readTree, restore, save } from './support.ts'
-import type { Answer } from './worker.ts'
+import { startWorker } from '../cache/processes.ts'
+import { keyFolder, makeTree, newFolder, newVolume, readTree, restore, save } from '../cache/support.ts'
+import type { Answer } from '../cache/worker.ts'
 
 const TREE = {
   ...Object.fromEntries(Array.from({ length: 12 }, (_, n) => [`dir-${n % 3}/file-${n}`, `content ${n}`])),

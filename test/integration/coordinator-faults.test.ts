@@ -7,8 +7,8 @@ import { digestOf } from '../../src/stores/digest.ts'
 import { blobPath, uploadPath } from '../../src/stores/coordinator/protocol.ts'
 import { layoutOf } from '../../src/volume/layout.ts'
 import { chunksOf, readAll } from '../stores/contract.ts'
-import { startProxy } from './proxy.ts'
-import { ask, clientOf, startCoordinatorProcess, until, type Running } from './support.ts'
+import { startProxy } from '../coordinator/proxy.ts'
+import { ask, clientOf, startCoordinatorProcess, until, type Running } from '../coordinator/support.ts'
 
 const MIB = 1024 * 1024
 /** What the client keeps until the server has it. */
