@@ -685,7 +685,7 @@ for i in $(seq 100); do head -c 65536 /dev/urandom > many/$i; done
         params: nowhere,
         failure: absent('nowhere', /^nothing, or not a folder$/),
       },
-      'retrieve-run': run(artifactRetrieve, artifacts, /^there is no run no-such-run on the volume$/),
+      'retrieve-run': run(artifactRetrieve, artifacts, /^there is no run no-such-run$/),
       'archive-run': run(workspaceArchive, {}, /^there is no run at \S+\/no-such-run$/),
       'own-run': run(workspaceStatus, { run: '' }, /^there is no run at /),
     })
