@@ -1,8 +1,10 @@
 /** All of maintenance: looks, plans, carries the plan out, and scrubs. */
 import type { Emit } from '../events.ts'
+import { wallNow } from '../platform/clock.ts'
 import type { Liveness } from '../volume/liveness.ts'
 import type { Volume } from '../volume/volume.ts'
 import { applyPlan, type Applied } from './apply.ts'
+import { fileNow } from './file-clock.ts'
 import type { Mark } from './mark.ts'
 import { makePlan, type Policy } from './plan.ts'
 import { scanVolume } from './scan.ts'
@@ -34,7 +36,9 @@ export async function maintain(maintenance: Maintenance): Promise<Maintained> {
     if (event.event === 'retention-blocked') blocked++
     maintenance.emit(event)
   }
-  const scan = await scanVolume(volume, liveness, policy.artifactRetention)
+  // A dry run makes no file, not even to learn the time.
+  const now = dryRun ? async () => wallNow() : fileNow
+  const scan = await scanVolume(volume, liveness, policy.artifactRetention, now)
   const plan = makePlan(scan, policy)
   const scrubPlan = await planScrub(volume.layout, scan.mark.blobs, maintenance.scrubBytes)
   for (const { action, path, why, bytes } of plan.actions)

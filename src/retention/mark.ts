@@ -45,7 +45,7 @@ export interface Mark extends Layouts {
  * Marks. What was swept although something refers to it comes back at once. Never throws: what cannot be read is
  * among the problems.
  */
-export async function mark(volume: Volume): Promise<Mark> {
+export async function mark(volume: Volume, now = fileNow): Promise<Mark> {
   const { layout } = volume
   const problems: Mark['problems'] = []
   const attempt = async <T>(path: string, otherwise: T, work: () => Promise<T>): Promise<T> => {
@@ -56,7 +56,7 @@ export async function mark(volume: Volume): Promise<Mark> {
       return otherwise
     }
   }
-  const startMs = await fileNow(layout)
+  const startMs = await now(layout)
   // Blobs before what refers to them: what is published in between is then seen to refer.
   const blobs = await attempt(layout.blobs, [], () => listStore(layout))
   const seen = await readLayouts(volume)
@@ -72,7 +72,7 @@ export async function mark(volume: Volume): Promise<Mark> {
   const none = new Map<Digest, number>()
   return {
     startMs,
-    endMs: await fileNow(layout),
+    endMs: await now(layout),
     blobs,
     layouts: seen.layouts,
     problems,

@@ -9,6 +9,7 @@ import { readStatus } from '../volume/status.ts'
 import type { Volume } from '../volume/volume.ts'
 import { BATCH } from '../stores/bring-back.ts'
 import { archivedAt } from './archive.ts'
+import { fileNow } from './file-clock.ts'
 import { isOurs } from './is-ours.ts'
 import { findLeftovers } from './leftovers.ts'
 import { mark, type Mark } from './mark.ts'
@@ -48,8 +49,16 @@ export interface Scan {
   mark: Mark
 }
 
-/** @param askFrom the age in ms from which on it matters whether the run of an artifact is alive */
-export async function scanVolume(volume: Volume, asked: Liveness, askFrom: number): Promise<Scan> {
+/**
+ * @param askFrom the age in ms from which on it matters whether the run of an artifact is alive
+ * @param now the clock of the mark
+ */
+export async function scanVolume(
+  volume: Volume,
+  asked: Liveness,
+  askFrom: number,
+  now = fileNow,
+): Promise<Scan> {
   const { layout } = volume
   const liveness = askOnce(asked)
   const blocked: Scan['blocked'] = []
@@ -112,7 +121,7 @@ export async function scanVolume(volume: Volume, asked: Liveness, askFrom: numbe
     return found
   }
 
-  const seen = await mark(volume)
+  const seen = await mark(volume, now)
   return {
     mark: seen,
     outputs: await outputs(seen),
