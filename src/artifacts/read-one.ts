@@ -6,6 +6,7 @@ import { gather, type Wanted } from './gather.ts'
 import type { Retrieved } from './retrieve.ts'
 import { ofType } from './select.ts'
 import { readPacked } from './unpack.ts'
+import { checkFile } from './write-files.ts'
 
 /** A file up to this many bytes is verified before its first byte is given. */
 const HELD = 64 * 1024 * 1024
@@ -51,14 +52,7 @@ async function verified(
     if (entry.size <= HELD) held.push(chunk)
     else await write(chunk)
   }
-  const found = hash.digest('hex')
-  if (found !== entry.sha256) {
-    throw new WorkspaceError('DIGEST_MISMATCH', `${JSON.stringify(entry.path)} is not what the index says`, {
-      expected: `sha256:${entry.sha256}`,
-      found: `sha256:${found}`,
-      hint: 'the storage damaged the artifact or somebody changed it: run the task that made it again',
-    })
-  }
+  checkFile(entry, hash.digest('hex'))
   for (const chunk of held) await write(chunk)
 }
 

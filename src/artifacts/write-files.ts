@@ -58,7 +58,7 @@ async function writePacked(
 }
 
 async function writeSmall(files: Files, entry: FileEntry, path: string, content: Buffer): Promise<void> {
-  check(entry, hash('sha256', content))
+  checkFile(entry, hash('sha256', content))
   const handle = await files.create(path, parseMode(entry.mode))
   try {
     if (content.length > 0) await writeAll(handle, content, path)
@@ -86,10 +86,11 @@ async function writeLarge(
   } finally {
     await handle.close()
   }
-  check(entry, hashing.digest('hex'))
+  checkFile(entry, hashing.digest('hex'))
 }
 
-function check(entry: FileEntry, found: string): void {
+/** @throws WorkspaceError DIGEST_MISMATCH where a file's sha256 is not what the index says */
+export function checkFile(entry: FileEntry, found: string): void {
   if (found === entry.sha256) return
   throw new WorkspaceError(
     'DIGEST_MISMATCH',

@@ -7,7 +7,7 @@ import * as z from 'zod'
 import { errno, toWorkspaceError, WorkspaceError } from '../errors.ts'
 import { parseJson } from '../json.ts'
 import * as fs from '../platform/fs.ts'
-import { BATCH, bringBack } from '../stores/bring-back.ts'
+import { BATCH } from '../stores/bring-back.ts'
 import { DIGEST, readVerified } from '../stores/digest.ts'
 import type { Digest } from '../stores/store.ts'
 import { volumeStore } from '../stores/volume-store.ts'
@@ -157,13 +157,7 @@ async function readIndex(folder: string): Promise<z.infer<typeof IndexJson> | un
 }
 
 async function readManifest(layout: Layout, manifest: Descriptor): Promise<unknown> {
-  const store = volumeStore(layout)
-  const bytes = await readVerified(store, manifest).catch(async (error: unknown) => {
-    const missing = toWorkspaceError(error).code === 'ARTIFACT_NOT_FOUND'
-    if (missing && (await bringBack(layout, manifest.digest))) return readVerified(store, manifest)
-    throw error
-  })
-  return parseJson(bytes)
+  return parseJson(await readVerified(volumeStore(layout), manifest))
 }
 
 /** Every digest that a manifest names, wherever it stands: one too many does no harm. */
