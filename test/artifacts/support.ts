@@ -10,6 +10,7 @@ import {
 import type { Event } from '../../src/events.ts'
 import type { Identity, Owner, OwnerKind } from '../../src/identity.ts'
 import { opened } from '../../src/stores/open.ts'
+import type { ArtifactStore } from '../../src/stores/store.ts'
 import { volumeArtifacts } from '../../src/stores/volume-artifacts.ts'
 import { ensureVolume, type Volume } from '../../src/volume/volume.ts'
 import { temporaryFolder } from '../support/folder.ts'
@@ -51,10 +52,14 @@ export function store(volume: Volume, source: string, more: Partial<StoreRequest
   })
 }
 
-/** Retrieves build/out as another task of run-1, unless told otherwise. */
-export function retrieve(volume: Volume, target: string, more: Partial<RetrieveRequest> = {}) {
+/** Retrieves build/out from the volume as another task of run-1, unless told otherwise. */
+export const retrieve = (volume: Volume, target: string, more: Partial<RetrieveRequest> = {}) =>
+  retrieveFrom(volumeArtifacts(volume), target, more)
+
+/** As `retrieve`, from any store. */
+export function retrieveFrom(store: ArtifactStore, target: string, more: Partial<RetrieveRequest> = {}) {
   return retrieveArtifacts({
-    stores: [opened(volumeArtifacts(volume))],
+    stores: [opened(store)],
     target,
     identity: identity({ task: 'use', pod: 'pod-2' }),
     artifacts: ['build/out'],

@@ -4,11 +4,11 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { describe, expect, it } from 'vitest'
-import { retrieveArtifacts, storeArtifact } from '../../src/artifacts/index.ts'
+import { storeArtifact } from '../../src/artifacts/index.ts'
 import { digestOf } from '../../src/stores/digest.ts'
 import { opened } from '../../src/stores/open.ts'
 import type { ArtifactStore } from '../../src/stores/store.ts'
-import { identity, makeTree, newFolder, readTree } from '../artifacts/support.ts'
+import { identity, makeTree, newFolder, readTree, retrieveFrom } from '../artifacts/support.ts'
 import { chunksOf, readAll } from '../stores/contract.ts'
 import { peakOf } from '../coordinator/peak.ts'
 import { startProxy } from '../coordinator/proxy.ts'
@@ -101,15 +101,7 @@ describe('an artifact', () => {
     const stored = await store(client, source)
     expect(stored.uri).toMatch(/^coordinator:\/\/127\.0\.0\.1:\d+\/uid-run-1\/build\/out/)
     const target = join(await newFolder(), 'target')
-    const retrieve = { identity: identity({ task: 'use' }), run: '', files: [], optional: false, ...common }
-    await retrieveArtifacts({
-      ...retrieve,
-      stores: [opened(client)],
-      artifacts: ['build/out'],
-      strip: 0,
-      conflicts: 'fail',
-      target,
-    })
+    await retrieveFrom(client, target)
     expect(await readTree(target)).toEqual(await readTree(source))
     const blobs = blobsOf(server)
     expect((await store(client, source)).digest).toBe(stored.digest)
@@ -135,15 +127,7 @@ describe('an artifact', () => {
     await store(client, source)
     for (let i = 0; i < 6; i++) proxy.faults.push({ downAfter: 500_000 * i + 77, how: 'end' })
     const target = join(await newFolder(), 'target')
-    const retrieve = { identity: identity({ task: 'use' }), run: '', files: [], optional: false, ...common }
-    await retrieveArtifacts({
-      ...retrieve,
-      stores: [opened(client)],
-      artifacts: ['build/out'],
-      strip: 0,
-      conflicts: 'fail',
-      target,
-    })
+    await retrieveFrom(client, target)
     expect(await readTree(target)).toEqual(await readTree(source))
     expect(proxy.broken).toBeGreaterThan(6)
   })

@@ -5,14 +5,14 @@ import { mkdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { retrieveArtifacts, storeArtifact } from '../../src/artifacts/index.ts'
+import { storeArtifact } from '../../src/artifacts/index.ts'
 import type { Emit, Event } from '../../src/events.ts'
 import { digestOf } from '../../src/stores/digest.ts'
 import { opened } from '../../src/stores/open.ts'
 import { connectionTo } from '../../src/stores/s3/connection.ts'
 import { copyInParts } from '../../src/stores/s3/copy.ts'
 import type { ArtifactStore } from '../../src/stores/store.ts'
-import { identity, makeTree, newFolder, readTree, type Tree } from '../artifacts/support.ts'
+import { identity, makeTree, newFolder, readTree, retrieveFrom, type Tree } from '../artifacts/support.ts'
 import { chunksOf, readAll } from '../stores/contract.ts'
 import { behindProxy, inChunks, newStore, type S3Store } from './support/s3-store.ts'
 import { startS3, type S3Server } from './support/s3.ts'
@@ -47,22 +47,6 @@ const putIn = (store: ArtifactStore, source: string, pod = 'pod-1', emit: Emit =
     signal: never,
   })
 
-const getFrom = (store: ArtifactStore, target: string, more = {}) =>
-  retrieveArtifacts({
-    stores: [opened(store)],
-    target,
-    identity: identity({ task: 'use', pod: 'pod-2' }),
-    artifacts: ['build/out'],
-    run: '',
-    files: [],
-    strip: 0,
-    conflicts: 'fail',
-    optional: false,
-    emit: () => {},
-    signal: never,
-    ...more,
-  })
-
 describe('an artifact in a bucket', () => {
   it('comes back as it was', async () => {
     const { store, options } = await newStore(server, { prefix: 'ci' })
@@ -73,7 +57,7 @@ describe('an artifact in a bucket', () => {
       uri: `s3://${options.bucket}/ci/uid-run-1/build/out`,
       strategy: 's3',
     })
-    await getFrom(store, target, { artifacts: [`${stored.uri}@${stored.digest}`] })
+    await retrieveFrom(store, target, { artifacts: [`${stored.uri}@${stored.digest}`] })
     expect(await readTree(target)).toEqual(await readTree(source))
   })
 
@@ -82,7 +66,7 @@ describe('an artifact in a bucket', () => {
     await putIn(store, await makeTree({ file: 'content' }))
     const target = join(await newFolder(), 'target')
     const other = identity({ run: 'run-2', task: 'use', pod: 'pod-3' })
-    await getFrom(store, target, { run: 'run-1', identity: other })
+    await retrieveFrom(store, target, { run: 'run-1', identity: other })
     expect(await readFile(join(target, 'file'), 'utf8')).toBe('content')
   })
 
@@ -105,7 +89,7 @@ describe('an artifact in a bucket', () => {
     await putIn(store, await makeTree({ file: 'first' }))
     await putIn(store, await makeTree({ file: 'second' }), 'pod-2')
     const target = join(await newFolder(), 'target')
-    await getFrom(store, target)
+    await retrieveFrom(store, target)
     expect(await readFile(join(target, 'file'), 'utf8')).toBe('second')
     await expect(putIn(store, await makeTree({ file: 'third' }), 'pod-3')).rejects.toMatchObject({
       code: 'ARTIFACT_EXISTS',
@@ -120,7 +104,7 @@ describe('an artifact in a bucket', () => {
     const target = join(await newFolder(), 'target')
     for (const damaged of [Buffer.concat([data.subarray(1), Buffer.of(0)]), data.subarray(0, 2 * MIB)]) {
       await writeFile(blob, damaged)
-      await expect(getFrom(store, target)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
+      await expect(retrieveFrom(store, target)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
       await expect(stat(target)).rejects.toMatchObject({ code: 'ENOENT' })
     }
   })
@@ -142,7 +126,7 @@ describe('an artifact in a bucket', () => {
       )
       const stored = await Promise.all(writers)
       const target = join(await newFolder(), 'target')
-      const { artifacts } = await getFrom(store, target, { artifacts: [`build/out-${round}`] })
+      const { artifacts } = await retrieveFrom(store, target, { artifacts: [`build/out-${round}`] })
       const winner = stored.findIndex(({ digest }) => digest === artifacts[0]?.digest)
       expect(await readTree(target)).toEqual(await readTree(sources[winner]!))
     }
