@@ -2,10 +2,11 @@
 import { WorkspaceError } from '../errors.ts'
 import { missingBlob } from '../stores/digest.ts'
 import type { ArtifactStore, BlobStore, Digest, Strategy } from '../stores/store.ts'
+import type { Conflicts } from './conflicts.ts'
 import { locate, type Asking } from './locate.ts'
 import { readArtifact } from './manifest.ts'
 import { parseReference } from './reference.ts'
-import { matching, merge, stripped, type Conflicts, type Selected } from './select.ts'
+import { matching, merge, stripped, type Selected } from './select.ts'
 
 export interface Wanted extends Asking {
   /** `<task>/<output>` or uris, each with or without `@sha256:…`. */

@@ -4,6 +4,7 @@ import { WorkspaceError } from '../errors.ts'
 import { linksOf, type IndexEntry } from './artifact-index.ts'
 import { contentOf } from './digest.ts'
 import type { Artifact } from './manifest.ts'
+import type { Conflicts } from './conflicts.ts'
 import { checkLinks, comparePaths, parentOf } from './safe-path.ts'
 
 /** An entry to be written, and the artifact that holds its bytes. */
@@ -33,10 +34,6 @@ export function stripped(selected: Selected[], names: number): Selected[] {
     return path === '' ? [] : [{ artifact, entry: { ...entry, path } }]
   })
 }
-
-/** Where several give one path other content: an error, or which of them in the order they were given wins. */
-export const CONFLICTS = ['fail', 'first', 'last'] as const
-export type Conflicts = (typeof CONFLICTS)[number]
 
 /**
  * Several selections as one tree, in the order of the paths.

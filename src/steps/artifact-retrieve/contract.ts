@@ -1,3 +1,4 @@
+import { CONFLICTS } from '../../artifacts/conflicts.ts'
 import { ARTIFACT_CONFIGURATION, strategies } from '../../configuration.ts'
 import { arrayParam, defineStep, param } from '../../contract.ts'
 import { count, flag, globs, oneOf, orNone, requiredText, text } from '../../schemas.ts'
@@ -42,7 +43,7 @@ which means the newest, and the log says which that was.`,
       '0',
     ),
     conflicts: param(
-      oneOf(['fail', 'first', 'last']),
+      oneOf(CONFLICTS),
       'What happens where several artifacts hold other content at one path: `fail`, or the `first` or `last` of them in the order given wins. What is in the folder already is never replaced.',
       'fail',
     ),
