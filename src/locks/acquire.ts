@@ -1,11 +1,10 @@
 /** Acquires a lock: at once, by waiting in its queue, or not at all. */
 import { WorkspaceError } from '../errors.ts'
-import type { Volume } from '../volume/volume.ts'
 import { beginAcquisition, type AcquireOptions, type Acquisition } from './acquisition.ts'
+import type { LockBackend } from './backend.ts'
 import { grant, grantOrQueue } from './decide.ts'
 import type { Hold, LockState } from './format.ts'
 import { createObserver, holderSubject, waiterSubject } from './observer.ts'
-import { prepare } from './paths.ts'
 import { release } from './release.ts'
 import { removeSubject } from './remove.ts'
 import { notAcquired, title, whoHolds } from './say.ts'
@@ -23,12 +22,12 @@ export type Outcome =
  * @throws WorkspaceError LOCK_NOT_ACQUIRED by policy or deadline; LIVENESS_UNKNOWN where nothing could ever tell
  * that this hold, or the one in the way, is over; LOCK_DAMAGED; UNSAFE_PATH for a bad name.
  */
-export async function acquire(volume: Volume, name: string, options: AcquireOptions): Promise<Outcome> {
+export async function acquire(locks: LockBackend, name: string, options: AcquireOptions): Promise<Outcome> {
   const { identity, policy, signal, emit } = options
-  const acquisition = beginAcquisition(volume, name, options)
+  const acquisition = beginAcquisition(locks, name, options)
   signal.throwIfAborted()
   await requireLiveness(acquisition)
-  await prepare(acquisition.paths)
+  await acquisition.lock.prepare()
   const found = policy === 'wait' ? await queueUp(acquisition) : await lookOnce(acquisition)
   const waitedMs = acquisition.waited()
   if (!('epoch' in found)) {
@@ -39,7 +38,7 @@ export async function acquire(volume: Volume, name: string, options: AcquireOpti
   const { epoch, request } = found
   if (signal.aborted) {
     // The abort came while the grant was written.
-    await release(volume, name, { identity, epoch, emit, tuning: acquisition.tuning })
+    await release(locks, name, { identity, epoch, emit })
     throw signal.reason
   }
   const holder = title(request)
@@ -48,7 +47,7 @@ export async function acquire(volume: Volume, name: string, options: AcquireOpti
 }
 
 /** A hold of which nobody could ever tell that it is over is a leak waiting to happen: refused up front. */
-async function requireLiveness({ me, name, liveness }: Acquisition): Promise<void> {
+async function requireLiveness({ me, lock: { name }, liveness }: Acquisition): Promise<void> {
   if (me.maxHoldMs !== undefined || me.heartbeat !== undefined) return
   const verdict = await liveness(me.owner)
   if (verdict.state === 'alive') return
@@ -64,17 +63,17 @@ async function requireLiveness({ me, name, liveness }: Acquisition): Promise<voi
 }
 
 async function queueUp(acquisition: Acquisition): Promise<Hold> {
-  const { log, me, tuning } = acquisition
-  const entry = await log.change((state) => grantOrQueue(state, me, tuning.waiterHeartbeat))
+  const { lock, me, tuning } = acquisition
+  const entry = await lock.change((state) => grantOrQueue(state, me, tuning.waiterHeartbeat))
   return 'epoch' in entry ? entry : waitForTurn(acquisition)
 }
 
 /** Without waiting, but not without removing whoever is gone: else a leaked lock would be skipped for ever. */
 async function lookOnce(acquisition: Acquisition): Promise<Hold | LockState> {
-  const { log, me, policy, liveness, signal, tuning } = acquisition
+  const { lock, me, policy, liveness, signal, tuning } = acquisition
   for (;;) {
     signal.throwIfAborted()
-    const found = await log.change<Hold | LockState>((state) => {
+    const found = await lock.change<Hold | LockState>((state) => {
       const next = grant(state, me)
       return 'append' in next ? next : { done: next.done ?? state }
     })

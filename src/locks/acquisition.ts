@@ -3,10 +3,8 @@ import type { Identity } from '../identity.ts'
 import { monotonic } from '../platform/clock.ts'
 import { uuid } from '../platform/random.ts'
 import type { Liveness } from '../volume/liveness.ts'
-import type { Volume } from '../volume/volume.ts'
+import type { LockBackend, LockStore } from './backend.ts'
 import type { Heartbeat, Request } from './format.ts'
-import { openLog, type LockLog } from './log.ts'
-import { pathsOf, type LockPaths } from './paths.ts'
 import { whoIs } from './say.ts'
 import { TUNING, type Tuning } from './tuning.ts'
 
@@ -19,7 +17,7 @@ export interface AcquireOptions {
   timeoutMs: number
   /** Others may take the lock over once one of them has watched the hold for longer. */
   maxHoldMs?: number | undefined
-  /** The caller promises to beat (startBeating, with the hold's ticket) for as long as it holds. */
+  /** The caller promises to beat (LockStore.startBeating, with the hold's ticket) for as long as it holds. */
   heartbeat?: Heartbeat | undefined
   /** Higher goes first; 0 by default. */
   priority?: number
@@ -33,19 +31,16 @@ export interface AcquireOptions {
 
 /** What all parts of an acquisition share. */
 export interface Acquisition extends AcquireOptions {
-  name: string
   me: Request
-  paths: LockPaths
-  log: LockLog
+  lock: LockStore
   tuning: Tuning
   /** Milliseconds since it began. */
   waited: () => number
 }
 
-export function beginAcquisition(volume: Volume, name: string, options: AcquireOptions): Acquisition {
+export function beginAcquisition(locks: LockBackend, name: string, options: AcquireOptions): Acquisition {
   const { identity, scope, maxHoldMs, heartbeat, priority = 0 } = options
   const tuning = { ...TUNING, ...options.tuning }
-  const paths = pathsOf(volume, name)
   const startedAt = monotonic()
   const me: Request = {
     ticket: uuid(),
@@ -57,5 +52,5 @@ export function beginAcquisition(volume: Volume, name: string, options: AcquireO
     ...(heartbeat === undefined ? {} : { heartbeat }),
   }
   const waited = (): number => Math.round(monotonic() - startedAt)
-  return { ...options, name, me, paths, log: openLog(paths, tuning), tuning, waited }
+  return { ...options, me, lock: locks.open(name), tuning, waited }
 }

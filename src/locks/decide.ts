@@ -1,6 +1,6 @@
 /** Who may do what to a lock: each function looks at a state and says which event comes next. Pure. */
 import type { Heartbeat, Hold, LockEvent, LockState, Request, Waiter, Who } from './format.ts'
-import type { Next } from './log.ts'
+import type { Next } from './backend.ts'
 import type { Subject } from './observer.ts'
 
 const sameTaskRun = (a: Request, b: Request): boolean => a.by.taskRun.uid === b.by.taskRun.uid

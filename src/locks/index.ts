@@ -2,5 +2,7 @@
 export { acquire, type Outcome } from './acquire.ts'
 export type { AcquireOptions } from './acquisition.ts'
 export { release, type Released, type ReleaseOptions } from './release.ts'
-export { describeLock, listLocks } from './describe.ts'
+export { describeLock } from './describe.ts'
+export type { LockBackend, LockStore } from './backend.ts'
+export { volumeLocks } from './volume/backend.ts'
 export type { Ended, Heartbeat, Hold, LockState, Request, Waiter, Who } from './format.ts'

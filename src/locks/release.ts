@@ -2,22 +2,16 @@
 import { WorkspaceError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Identity, Owner } from '../identity.ts'
-import type { Volume } from '../volume/volume.ts'
+import type { LockBackend } from './backend.ts'
 import { REMEMBERED } from './fold.ts'
 import type { Ended, Hold, LockState } from './format.ts'
-import { openLog } from './log.ts'
-import { removeBeats } from './heartbeat.ts'
-import { pathsOf } from './paths.ts'
 import { describeHold, whoIs } from './say.ts'
-import { TUNING, type Tuning } from './tuning.ts'
 
 export interface ReleaseOptions {
   identity: Identity
   /** The hold's epoch; undefined for whichever hold the run or the task has. */
   epoch: number | undefined
   emit: Emit
-  /** For tests. */
-  tuning?: Partial<Tuning>
 }
 
 export interface Released {
@@ -31,12 +25,12 @@ export interface Released {
  * @throws WorkspaceError STALE_LOCK where the hold was taken over, forced, or replaced by a new attempt;
  * LOCK_NOT_HELD where neither the run nor the task has, or had, that hold.
  */
-export async function release(volume: Volume, name: string, options: ReleaseOptions): Promise<Released> {
+export async function release(locks: LockBackend, name: string, options: ReleaseOptions): Promise<Released> {
   const { identity, epoch, emit } = options
-  const paths = pathsOf(volume, name)
+  const lock = locks.open(name)
   const by = whoIs(identity)
   let released: Hold | undefined
-  const end = await openLog(paths, { ...TUNING, ...options.tuning }).change<Ended>((state) => {
+  const end = await lock.change<Ended>((state) => {
     // What this call has begun to release is what it goes on with, whatever the run holds by then.
     const wanted = released?.epoch ?? epoch
     const hold = state.holders.find((other) =>
@@ -48,7 +42,7 @@ export async function release(volume: Volume, name: string, options: ReleaseOpti
     return { append: { kind: 'released', ticket: hold.request.ticket, epoch: hold.epoch, by } }
   })
   if (released) {
-    await removeBeats(paths.heartbeats, released.request.ticket)
+    await lock.removeBeats(released.request.ticket)
     emit({ event: 'lock-released', lock: name, epoch: end.epoch })
   }
   return { epoch: end.epoch, holder: `${end.owner.kind} ${end.owner.namespace}/${end.owner.name}` }

@@ -1,7 +1,6 @@
 import type { Acquisition } from './acquisition.ts'
 import { remove } from './decide.ts'
 import type { LockState } from './format.ts'
-import { removeBeats } from './heartbeat.ts'
 import type { Subject } from './observer.ts'
 import { title } from './say.ts'
 
@@ -11,9 +10,9 @@ export async function removeSubject(
   subject: Subject,
   evidence: string,
 ): Promise<void> {
-  const { log, me, name, paths, emit } = acquisition
+  const { lock, me, emit } = acquisition
   let before: LockState | undefined
-  const after = await log.change((state) => {
+  const after = await lock.change((state) => {
     const append = remove(state, subject, evidence, me.by)
     if (!append) return { done: state }
     before = state
@@ -21,16 +20,21 @@ export async function removeSubject(
   })
   // Not there any more when this came: released, withdrawn, or removed by another.
   if (!before) return
-  await removeBeats(paths.heartbeats, subject.ticket)
+  await lock.removeBeats(subject.ticket)
   const { ticket, epoch } = subject
   if (epoch === undefined) {
     const waiter = before.queue.find(({ request }) => request.ticket === ticket)
-    emit({ event: 'waiter-dropped', lock: name, waiter: waiter ? title(waiter.request) : ticket, evidence })
+    emit({
+      event: 'waiter-dropped',
+      lock: lock.name,
+      waiter: waiter ? title(waiter.request) : ticket,
+      evidence,
+    })
     return
   }
   const hold = before.holders.find((other) => other.epoch === epoch)
   const ended = after.ended.find((other) => other.epoch === epoch)
   // Another observer may have been faster, or the holder itself with its release.
   if (!hold || ended?.how !== 'taken-over' || ended.by.pod.uid !== me.by.pod.uid) return
-  emit({ event: 'lock-taken-over', lock: name, epoch, from: title(hold.request), evidence })
+  emit({ event: 'lock-taken-over', lock: lock.name, epoch, from: title(hold.request), evidence })
 }

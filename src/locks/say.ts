@@ -20,7 +20,7 @@ export function whoHolds({ holders, queue }: LockState): string {
 
 /** The end of an acquisition that got nothing, by policy or by its deadline. */
 export function notAcquired(
-  { name, policy, waited }: Acquisition,
+  { lock: { name }, policy, waited }: Acquisition,
   state: LockState,
   verdict?: Verdict,
 ): WorkspaceError {

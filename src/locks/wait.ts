@@ -6,9 +6,9 @@
 import { monotonic, jitter, sleep } from '../platform/clock.ts'
 import type { Verdict } from '../volume/liveness.ts'
 import type { Acquisition } from './acquisition.ts'
+import type { Beats } from './backend.ts'
 import { grantOrQueue, mayRecord, ownHold, withdraw } from './decide.ts'
 import type { Hold, LockState, Request, Waiter } from './format.ts'
-import { listBeats, startBeating, type Beats } from './heartbeat.ts'
 import { createObserver, holderSubject, waiterSubject, type Observer, type Subject } from './observer.ts'
 import { removeSubject } from './remove.ts'
 import { notAcquired, whoHolds } from './say.ts'
@@ -23,12 +23,12 @@ interface View {
 
 /** Waits for the turn of a ticket that is queued. @throws WorkspaceError LOCK_NOT_ACQUIRED, LIVENESS_UNKNOWN. */
 export async function waitForTurn(acquisition: Acquisition): Promise<Hold> {
-  const { me, paths, log, tuning, signal } = acquisition
-  const beating = startBeating(paths.heartbeats, me.ticket, tuning.waiterHeartbeat.everyMs)
+  const { me, lock, tuning, signal } = acquisition
+  const beating = lock.startBeating(me.ticket, tuning.waiterHeartbeat.everyMs)
   const waiting = createWaiting(acquisition)
   const leave = async (why: string): Promise<void> => {
     await waiting.record().catch(nothingMore)
-    await log.change((state) => withdraw(state, me, why)).catch(nothingMore)
+    await lock.change((state) => withdraw(state, me, why)).catch(nothingMore)
   }
   try {
     const hold = await waiting.untilGranted()
@@ -48,7 +48,7 @@ export async function waitForTurn(acquisition: Acquisition): Promise<Hold> {
 function nothingMore(): void {}
 
 function createWaiting(acquisition: Acquisition) {
-  const { name, me, paths, log, tuning, signal, emit, liveness, timeoutMs, waited } = acquisition
+  const { me, lock, tuning, signal, emit, liveness, timeoutMs, waited } = acquisition
   let observer: Observer | undefined
   let needsBeats = true
   let recordAt = 0
@@ -59,7 +59,7 @@ function createWaiting(acquisition: Acquisition) {
     for (;;) {
       const view = await read()
       if (view.place < 0 || ownHold(view.state, me) || isFree(view)) {
-        const entry = await log.change((state) => grantOrQueue(state, me, tuning.waiterHeartbeat))
+        const entry = await lock.change((state) => grantOrQueue(state, me, tuning.waiterHeartbeat))
         if ('epoch' in entry) return entry
         continue
       }
@@ -79,8 +79,8 @@ function createWaiting(acquisition: Acquisition) {
   async function read(): Promise<View> {
     const startedAt = monotonic()
     // Before the log: what changes in between shows in the next listing and is read then.
-    const beats: Beats = needsBeats ? await listBeats(paths.heartbeats) : new Map()
-    const state = await log.read()
+    const beats: Beats = needsBeats ? await lock.beats() : new Map()
+    const state = await lock.read()
     const place = placeOf(me, state)
     const subject = subjectOf(state, place)
     needsBeats = place > 0 || subject?.heartbeat !== undefined
@@ -103,7 +103,7 @@ function createWaiting(acquisition: Acquisition) {
     while (monotonic() < Math.min(readAt, recordAt) && waited() < timeoutMs) {
       await pause(tuning.waiterPollMs)
       const startedAt = monotonic()
-      const beats = await listBeats(paths.heartbeats)
+      const beats = await lock.beats()
       observe(beats, startedAt)
       if (tickets(beats) !== tickets(view.beats) || observer?.verdict().state === 'gone') return
       tell(view, undefined)
@@ -116,7 +116,7 @@ function createWaiting(acquisition: Acquisition) {
     const event = observer?.record(me.by)
     if (!event) return
     let tried = false
-    const state = await log.change((now) => {
+    const state = await lock.change((now) => {
       if (tried || !mayRecord(now, event)) return { done: now }
       tried = true
       return { append: event }
@@ -134,7 +134,7 @@ function createWaiting(acquisition: Acquisition) {
     const [since, holder] = [state.holders[0]?.at ?? '-', whoHolds(state)]
     emit({
       event: 'lock-waiting',
-      lock: name,
+      lock: lock.name,
       holder,
       since,
       place: place + 1,

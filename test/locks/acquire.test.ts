@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
-import { acquire, describeLock, listLocks } from '../../src/locks/index.ts'
+import { acquire, describeLock, volumeLocks } from '../../src/locks/index.ts'
 import { TUNING } from '../../src/locks/tuning.ts'
 import { injectFault } from '../../src/platform/fs.ts'
 import {
@@ -20,7 +20,8 @@ async function scene() {
   const liveness = fakeLiveness()
   const person = (run: string, task = 'deploy', pod?: string) =>
     actor(volume, liveness, identityOf(run, task, pod))
-  const queue = async () => (await describeLock(volume, LOCK)).queue.map(({ request }) => request.owner.name)
+  const queue = async () =>
+    (await describeLock(volumeLocks(volume), LOCK)).queue.map(({ request }) => request.owner.name)
   const kinds = async () => (await storedEvents(volume)).map((event) => event.kind)
   return { volume, liveness, person, queue, kinds }
 }
@@ -34,7 +35,7 @@ describe('a free lock', () => {
     await ann.release(1)
     expect(await person('bob').acquire()).toMatchObject({ acquired: true, epoch: 3 })
     expect(await kinds()).toEqual(['granted', 'released', 'granted'])
-    expect(await listLocks(volume)).toEqual([LOCK])
+    expect(await volumeLocks(volume).names()).toEqual([LOCK])
   })
 
   test('costs few file operations', async () => {
@@ -62,7 +63,7 @@ describe('a free lock', () => {
       emit: () => {},
       signal: ann.abort.signal,
     } as const
-    await expect(acquire(volume, '../escape', options)).rejects.toMatchObject({ code: 'UNSAFE_PATH' })
+    await expect(acquire(volumeLocks(volume), '../escape', options)).rejects.toMatchObject({ code: 'UNSAFE_PATH' })
   })
 })
 
@@ -246,7 +247,7 @@ describe('a waiter', () => {
     const ann = person('ann')
     ann.abort.abort(new Error('stopped'))
     await expect(ann.acquire()).rejects.toThrow('stopped')
-    expect(await listLocks(volume)).toEqual([])
+    expect(await volumeLocks(volume).names()).toEqual([])
   })
 
   test('that is dropped by mistake queues again', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { startBeating } from '../../src/locks/heartbeat.ts'
-import { describeLock } from '../../src/locks/index.ts'
+import { startBeating } from '../../src/locks/volume/heartbeat.ts'
+import { describeLock, volumeLocks } from '../../src/locks/index.ts'
 import { injectFault } from '../../src/platform/fs.ts'
 import {
   actor,
@@ -20,7 +20,7 @@ async function scene() {
   const person = (run: string, tuning = {}) => actor(volume, liveness, identityOf(run, 'deploy'), tuning)
   const unknown = (name: string): void =>
     void liveness.verdicts.set(name, { state: 'unknown', why: 'HTTP 403' })
-  const holder = async () => (await describeLock(volume, LOCK)).holders[0]
+  const holder = async () => (await describeLock(volumeLocks(volume), LOCK)).holders[0]
   return { volume, liveness, person, unknown, holder }
 }
 
@@ -249,7 +249,7 @@ describe('maxHold', () => {
     const { volume, liveness, person } = await scene()
     await person('ann').acquire({ maxHoldMs: 5_000 })
     const waiting = person('bob', { recordEveryMs: 100 }).acquire()
-    const watchedMs = async () => (await describeLock(volume, LOCK)).holders[0]?.watched?.ms ?? 0
+    const watchedMs = async () => (await describeLock(volumeLocks(volume), LOCK)).holders[0]?.watched?.ms ?? 0
     await until(async () => (await watchedMs()) > 100, 'a record')
     const before = await watchedMs()
     await until(async () => (await watchedMs()) > before, 'another record')

@@ -1,12 +1,12 @@
 import { link, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { compact } from '../../src/locks/compact.ts'
+import { compact } from '../../src/locks/volume/compact.ts'
 import { formatEvent } from '../../src/locks/format.ts'
-import { describeLock } from '../../src/locks/index.ts'
-import { openLog } from '../../src/locks/log.ts'
-import { pathsOf } from '../../src/locks/paths.ts'
-import { createReader } from '../../src/locks/reader.ts'
+import { describeLock, volumeLocks } from '../../src/locks/index.ts'
+import { openLog } from '../../src/locks/volume/log.ts'
+import { pathsOf } from '../../src/locks/volume/paths.ts'
+import { createReader } from '../../src/locks/volume/reader.ts'
 import { flock } from '../../src/platform/flock.ts'
 import * as fs from '../../src/platform/fs.ts'
 import { publishFile } from '../../src/volume/publish.ts'
@@ -42,7 +42,7 @@ describe('compaction', () => {
     }
     expect(await numbers('snapshot')).toEqual([9, 18])
     expect(await numbers('events')).toEqual([19, 20])
-    expect(await describeLock(volume, LOCK)).toMatchObject({ seq: 20, holders: [], queue: [] })
+    expect(await describeLock(volumeLocks(volume), LOCK)).toMatchObject({ seq: 20, holders: [], queue: [] })
     expect(await person('bob').acquire()).toMatchObject({ epoch: 21 })
   })
 
@@ -71,7 +71,7 @@ describe('compaction', () => {
     await compact(paths, await createReader(paths, 500).read())
     await person('bob').release()
     await compact(paths, old)
-    expect(await describeLock(volume, LOCK)).toMatchObject({
+    expect(await describeLock(volumeLocks(volume), LOCK)).toMatchObject({
       seq: 4,
       holders: [],
       ended: [{ epoch: 3 }, { epoch: 1 }],
@@ -87,7 +87,7 @@ test('compaction of an old state leaves what came after it', async () => {
   await person('bob').acquire()
   await compact(paths, old)
   expect(await numbers('events')).toEqual([2, 3])
-  expect(await describeLock(volume, LOCK)).toMatchObject({ seq: 3, holders: [{ epoch: 3 }] })
+  expect(await describeLock(volumeLocks(volume), LOCK)).toMatchObject({ seq: 3, holders: [{ epoch: 3 }] })
 })
 
 describe('an event below the newest snapshot is void', () => {
@@ -106,7 +106,7 @@ describe('an event below the newest snapshot is void', () => {
       holder: expect.stringContaining('ci/eve'),
     })
     expect(await readdir(paths.events)).toEqual([])
-    expect((await describeLock(volume, LOCK)).holders).toMatchObject([
+    expect((await describeLock(volumeLocks(volume), LOCK)).holders).toMatchObject([
       { epoch: 3, request: { owner: { name: 'eve' } } },
     ])
   })
@@ -140,7 +140,7 @@ describe('an event below the newest snapshot is void', () => {
     })
     expect(await person('ann').acquire()).toMatchObject({ acquired: true, epoch: 1 })
     expect(linked).toBe(true)
-    expect(await describeLock(volume, LOCK)).toMatchObject({ seq: 1, holders: [{ epoch: 1 }] })
+    expect(await describeLock(volumeLocks(volume), LOCK)).toMatchObject({ seq: 1, holders: [{ epoch: 1 }] })
   })
 })
 
@@ -264,7 +264,7 @@ describe('the guard', () => {
 test('a change that never ends is a defect, not a loop', async () => {
   const { volume, person } = await scene()
   await person('ann').acquire()
-  const request = (await describeLock(volume, LOCK)).holders[0]!.request
+  const request = (await describeLock(volumeLocks(volume), LOCK)).holders[0]!.request
   const log = openLog(pathsOf(volume, LOCK), FAST)
   const watched = { ms: 0, beat: -1, unchangedMs: 0 }
   const endless = log.change(() => ({

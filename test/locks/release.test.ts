@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { openLog } from '../../src/locks/log.ts'
-import { pathsOf } from '../../src/locks/paths.ts'
+import { openLog } from '../../src/locks/volume/log.ts'
+import { pathsOf } from '../../src/locks/volume/paths.ts'
 import { whoIs } from '../../src/locks/say.ts'
 import { actor, FAST, fakeLiveness, identityOf, LOCK, newVolume, storedEvents } from './support.ts'
 

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { expect, test } from 'vitest'
-import { describeLock } from '../../src/locks/index.ts'
+import { describeLock, volumeLocks } from '../../src/locks/index.ts'
 import { flock } from '../../src/platform/flock.ts'
 import * as fs from '../../src/platform/fs.ts'
 import { layoutOf } from '../../src/volume/layout.ts'
@@ -95,7 +95,7 @@ test('a step that SIGTERM stops leaves no ticket', async () => {
   await until(() => told.includes('lock-waiting'), 'bob to wait')
   waiting.kill('SIGTERM')
   expect((await waiting).exitCode).toBe(143)
-  expect((await describeLock(await openVolume(shared), 'deploy')).queue).toEqual([])
+  expect((await describeLock(volumeLocks(await openVolume(shared)), 'deploy')).queue).toEqual([])
   for (const runner of runners) await runner.close()
 })
 

@@ -3,7 +3,14 @@ import { join } from 'node:path'
 import { randomUUID } from 'node:crypto'
 import type { Event } from '../../src/events.ts'
 import type { Identity } from '../../src/identity.ts'
-import { acquire, release, type AcquireOptions, type Outcome, type Released } from '../../src/locks/index.ts'
+import {
+  acquire,
+  release,
+  volumeLocks,
+  type AcquireOptions,
+  type Outcome,
+  type Released,
+} from '../../src/locks/index.ts'
 import type { StoredEvent } from '../../src/locks/format.ts'
 import { TUNING, type Tuning } from '../../src/locks/tuning.ts'
 import type { Liveness, Verdict } from '../../src/volume/liveness.ts'
@@ -77,12 +84,13 @@ export function actor(
   const abort = new AbortController()
   const fast = { ...FAST, ...tuning }
   const emit = (event: Event): void => void events.push(event)
+  const locks = volumeLocks(volume, fast)
   return {
     identity,
     events,
     abort,
     acquire: (options = {}) =>
-      acquire(volume, LOCK, {
+      acquire(locks, LOCK, {
         identity,
         scope: 'run',
         policy: 'wait',
@@ -93,7 +101,7 @@ export function actor(
         tuning: fast,
         ...options,
       }),
-    release: (epoch) => release(volume, LOCK, { identity, epoch, emit, tuning: fast }),
+    release: (epoch) => release(locks, LOCK, { identity, epoch, emit }),
   }
 }
 

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { errno } from '../../src/errors.ts'
-import { acquire, release } from '../../src/locks/index.ts'
+import { acquire, release, volumeLocks } from '../../src/locks/index.ts'
 import { sleep } from '../../src/platform/clock.ts'
 import { flock } from '../../src/platform/flock.ts'
 import * as fs from '../../src/platform/fs.ts'
@@ -25,6 +25,8 @@ export interface WorkerOptions {
 
 const { root, id, acquisitions, guardMs, compactAfter } = JSON.parse(process.argv[2]!) as WorkerOptions
 const volume = await openVolume(root)
+const tuning = { ...FAST, guardMs, compactAfter }
+const locks = volumeLocks(volume, tuning)
 const liveness = flockLiveness(root)
 const counter = join(root, 'counter')
 const inside = join(root, 'inside')
@@ -35,9 +37,10 @@ await flock().tryLock(alive.fd, 'exclusive')
 
 for (let n = 0; n < acquisitions; n++) {
   const identity = identityOf(id, String(n))
-  const common = { identity, emit: () => {}, tuning: { ...FAST, guardMs, compactAfter } }
-  const outcome = await acquire(volume, 'counter', {
+  const common = { identity, emit: () => {} }
+  const outcome = await acquire(locks, 'counter', {
     ...common,
+    tuning,
     scope: 'run',
     policy: 'wait',
     timeoutMs: 60_000,
@@ -48,7 +51,7 @@ for (let n = 0; n < acquisitions; n++) {
   await enter()
   await count(outcome.epoch)
   unlinkSync(inside)
-  await release(volume, 'counter', { ...common, epoch: outcome.epoch })
+  await release(locks, 'counter', { ...common, epoch: outcome.epoch })
 }
 await alive.close()
 

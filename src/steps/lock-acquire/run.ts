@@ -1,4 +1,4 @@
-import { acquire } from '../../locks/index.ts'
+import { acquire, volumeLocks } from '../../locks/index.ts'
 import { probeOnce } from '../../volume/probe.ts'
 import { ensureVolume } from '../../volume/volume.ts'
 import type { StepRun } from '../runtime.ts'
@@ -16,7 +16,7 @@ export const run: StepRun<typeof contract> = async ({
   await probeOnce(volume, emit)
   const { name, policy, scope, priority, timeout: timeoutMs, maxHold: maxHoldMs } = params
   const terms = { scope, policy, timeoutMs, maxHoldMs, priority }
-  const outcome = await acquire(volume, name, { ...terms, identity, liveness, emit, signal })
+  const outcome = await acquire(volumeLocks(volume), name, { ...terms, identity, liveness, emit, signal })
   return {
     epoch: outcome.acquired ? outcome.epoch : '',
     holder: outcome.holder,

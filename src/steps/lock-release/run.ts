@@ -1,4 +1,4 @@
-import { release } from '../../locks/index.ts'
+import { release, volumeLocks } from '../../locks/index.ts'
 import { sleep } from '../../platform/clock.ts'
 import { openVolume } from '../../volume/volume.ts'
 import type { StepContext, StepRun } from '../runtime.ts'
@@ -10,7 +10,7 @@ export const run: StepRun<typeof contract> = async (context) => {
   const { params, workspaces, identity, emit } = context
   const volume = await openVolume(workspaces.shared!)
   await untilStopped(context)
-  return { ...(await release(volume, params.name, { identity, epoch: params.epoch, emit })) }
+  return { ...(await release(volumeLocks(volume), params.name, { identity, epoch: params.epoch, emit })) }
 }
 
 /** A finally task may run beside a cancelled step that has not stopped yet, and that still works under the lock. */

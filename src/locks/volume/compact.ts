@@ -1,5 +1,5 @@
-import { publishFile } from '../volume/publish.ts'
-import { formatSnapshot, type LockState } from './format.ts'
+import { publishFile } from '../../volume/publish.ts'
+import { formatSnapshot, type LockState } from '../format.ts'
 import { listNumbers, numbered, removeFile, type LockPaths } from './paths.ts'
 
 /**

@@ -3,10 +3,10 @@
  * volumes, and nothing else. It is itself a lease on NFS and a process may be stopped inside it, so correctness
  * never rests on it, and those who cannot get it go ahead.
  */
-import { errno } from '../errors.ts'
-import { jitter, monotonic, sleep } from '../platform/clock.ts'
-import { flock } from '../platform/flock.ts'
-import * as fs from '../platform/fs.ts'
+import { errno } from '../../errors.ts'
+import { jitter, monotonic, sleep } from '../../platform/clock.ts'
+import { flock } from '../../platform/flock.ts'
+import * as fs from '../../platform/fs.ts'
 
 const TRY_EVERY_MS = 15
 

@@ -1,8 +1,8 @@
 /** The files of one lock. */
 import { join } from 'node:path'
-import { errno, ignoreMissing } from '../errors.ts'
-import * as fs from '../platform/fs.ts'
-import type { Volume } from '../volume/volume.ts'
+import { errno, ignoreMissing } from '../../errors.ts'
+import * as fs from '../../platform/fs.ts'
+import type { Volume } from '../../volume/volume.ts'
 
 export interface LockPaths {
   /** The lock's name. */

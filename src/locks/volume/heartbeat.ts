@@ -3,13 +3,11 @@
  * listing shows them all, fresh, and nothing is renamed or written over.
  */
 import { join } from 'node:path'
-import { errno } from '../errors.ts'
-import { jitter, sleep } from '../platform/clock.ts'
-import * as fs from '../platform/fs.ts'
+import { errno } from '../../errors.ts'
+import { jitter, sleep } from '../../platform/clock.ts'
+import * as fs from '../../platform/fs.ts'
+import type { Beating, Beats } from '../backend.ts'
 import { removeFile } from './paths.ts'
-
-/** The highest n of each ticket. */
-export type Beats = ReadonlyMap<string, number>
 
 export async function listBeats(folder: string): Promise<Beats> {
   const beats = new Map<string, number>()
@@ -18,11 +16,6 @@ export async function listBeats(folder: string): Promise<Beats> {
     if (ticket) beats.set(ticket, Math.max(Number(n), beats.get(ticket) ?? 0))
   }
   return beats
-}
-
-export interface Beating {
-  /** Ends it and removes its file. */
-  stop(): Promise<void>
 }
 
 /** Beats at once and then every `everyMs` with jitter, until stopped. */

@@ -2,28 +2,18 @@
  * The log of a lock, which is the truth about it: each transition is one file, linked exclusively under the next
  * number by a writer that decided on exactly the state before it.
  */
-import { WorkspaceError } from '../errors.ts'
-import { jitter, sleep, timestamp } from '../platform/clock.ts'
-import { publishFile } from '../volume/publish.ts'
+import { WorkspaceError } from '../../errors.ts'
+import { jitter, sleep, timestamp } from '../../platform/clock.ts'
+import { publishFile } from '../../volume/publish.ts'
 import { compact } from './compact.ts'
-import { formatEvent, type LockEvent, type LockState } from './format.ts'
+import { formatEvent, type LockState } from '../format.ts'
+import type { LockStore, Next } from '../backend.ts'
 import { withGuard } from './guard.ts'
 import { numbered, removeFile, type LockPaths } from './paths.ts'
 import { createReader } from './reader.ts'
-import type { Tuning } from './tuning.ts'
+import type { Tuning } from '../tuning.ts'
 
-/** What to do on a state: append an event and decide again on what came of it, or be done. */
-export type Next<T> = { append: LockEvent } | { done: T }
-
-export interface LockLog {
-  read(): Promise<LockState>
-  /**
-   * Asks `decide` until it is done, each time with the state as it is. Whether an event took effect is never
-   * told by the answer to its link but by the state read after it: so it is all one whether it was linked, lost
-   * to another writer, void, or already part of a snapshot.
-   */
-  change<T>(decide: (state: LockState) => Next<T>): Promise<T>
-}
+export type LockLog = Pick<LockStore, 'read' | 'change'>
 
 /** No decision takes more events than this; one that does would go on for ever. */
 const MAX_EVENTS = 100

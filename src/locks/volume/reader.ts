@@ -4,11 +4,11 @@
  * is the protocol: events are listed, then read, and only then are the snapshots listed. An event that is read
  * although it is void was linked after a snapshot that covers it, which that listing then shows.
  */
-import { errno } from '../errors.ts'
-import { jitter, monotonic, sleep } from '../platform/clock.ts'
-import * as fs from '../platform/fs.ts'
-import { EMPTY, fold, ImpossibleEvent } from './fold.ts'
-import { damaged, parseEvent, parseSnapshot, type LockState } from './format.ts'
+import { errno } from '../../errors.ts'
+import { jitter, monotonic, sleep } from '../../platform/clock.ts'
+import * as fs from '../../platform/fs.ts'
+import { EMPTY, fold, ImpossibleEvent } from '../fold.ts'
+import { damaged, parseEvent, parseSnapshot, type LockState } from '../format.ts'
 import { listNumbers, numbered, type LockPaths } from './paths.ts'
 
 export interface Reader {
