@@ -4,15 +4,16 @@
  * range of one or two frames. Recovery by hand does not need it.
  */
 import { parseJson } from '../json.ts'
-import * as z from 'zod'
+import * as z from '../zod.ts'
 import { WorkspaceError } from '../errors.ts'
+import { saveMemory } from '../platform/host.ts'
 import { canonicalJson } from './canonical.ts'
 import { FRAME, LARGE_FILE } from './format.ts'
 import { checkLinks, checkPath, comparePaths, parentOf } from './safe-path.ts'
 
-const count = z.int().nonnegative()
+const count = z.int().check(z.nonnegative())
 /** Permission bits as people write them: `0644`. */
-const mode = z.string().regex(/^0[0-7]{3}$/)
+const mode = z.string().check(z.regex(/^0[0-7]{3}$/))
 
 export const FileEntry = z.object({
   type: z.literal('file'),
@@ -20,21 +21,25 @@ export const FileEntry = z.object({
   mode,
   size: count,
   /** Hexadecimal, of the file's bytes. */
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
   /** The position of its blob among the manifest's layers. */
   layer: count,
   /** Where it begins in the pack's tar; 0 in a blob of its own. */
   offset: count,
 })
 export const FolderEntry = z.object({ type: z.literal('dir'), path: z.string(), mode })
-export const LinkEntry = z.object({ type: z.literal('symlink'), path: z.string(), target: z.string().min(1) })
+export const LinkEntry = z.object({
+  type: z.literal('symlink'),
+  path: z.string(),
+  target: z.string().check(z.minLength(1)),
+})
 
 const Pack = z.object({
   layer: count,
   /** Bytes of the tar. */
   size: count,
   /** The bytes of each compressed frame, in order; each but the last holds `frameSize` bytes of the tar. */
-  frames: z.array(count.max(2 * FRAME)),
+  frames: z.array(count.check(z.maximum(2 * FRAME))),
 })
 
 const Entry = z.discriminatedUnion('type', [FileEntry, FolderEntry, LinkEntry])
@@ -58,6 +63,8 @@ export const parseMode = (text: string): number => Number.parseInt(text, 8)
 
 /** Entries made to text at a time: the whole text of many would be larger than all the rest in memory. */
 const ENTRIES_AT_ONCE = 1000
+/** Bytes of an index of so many entries that memory is worth a thought. */
+const MUCH = 1024 * 1024
 
 /** The canonical JSON of an index, in pieces. */
 export function* encodeIndex(packs: Pack[], entries: readonly IndexEntry[]): Generator<Buffer, void, void> {
@@ -84,6 +91,7 @@ function inOrderOfKeys(entry: IndexEntry): IndexEntry {
  * @throws WorkspaceError UNSAFE_PATH, DIGEST_MISMATCH
  */
 export function decodeIndex(bytes: Buffer, layers: readonly { size: number }[]): ArtifactIndex {
+  if (bytes.length > MUCH) saveMemory()
   const { entries, ...tables } = checked(Index, parseJson(bytes))
   for (const [n, entry] of entries.entries()) entries[n] = checked(Entry, entry)
   const index: ArtifactIndex = { ...tables, entries: entries as IndexEntry[] }
@@ -95,7 +103,7 @@ export function decodeIndex(bytes: Buffer, layers: readonly { size: number }[]):
   return index
 }
 
-function checked<T>(schema: z.ZodType<T>, value: unknown): T {
+function checked<T>(schema: z.ZodMiniType<T>, value: unknown): T {
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
   throw malformed(z.prettifyError(parsed.error))

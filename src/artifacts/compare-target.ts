@@ -1,5 +1,5 @@
 /** Compares what is to be written with what an existing folder holds. */
-import { createHash } from 'node:crypto'
+import { startSha256 } from '../platform/hash.ts'
 import { join } from 'node:path'
 import { errno, WorkspaceError } from '../errors.ts'
 import * as fs from '../platform/fs.ts'
@@ -74,7 +74,7 @@ export async function compare(
 async function sameFile(path: string, stats: fs.Stats, entry: FileEntry): Promise<boolean> {
   const executable = (stats.mode & 0o100) !== 0
   if (stats.size !== entry.size || executable !== isExecutable(entry.mode)) return false
-  const hash = createHash('sha256')
+  const hash = startSha256()
   const handle = await openNoFollow(path)
   try {
     for await (const chunk of readChunks(handle, path, 0, entry.size)) hash.update(chunk)

@@ -1,5 +1,5 @@
 /** The content digest of a folder as it is, without storing it. */
-import { createHash } from 'node:crypto'
+import { startSha256 } from '../platform/hash.ts'
 import { formatMode, type IndexEntry } from './artifact-index.ts'
 import { digestOfEntries } from './digest.ts'
 import { inOrder } from './in-order.ts'
@@ -27,7 +27,7 @@ async function hashed(entry: SourceEntry, signal: AbortSignal): Promise<IndexEnt
   const { path } = entry
   const mode = formatMode(entry.mode)
   if (entry.type === 'dir') return { type: 'dir', path, mode }
-  const hash = createHash('sha256')
+  const hash = startSha256()
   for await (const chunk of readLarge(entry, signal)) hash.update(chunk)
   return { type: 'file', path, mode, size: entry.size, sha256: hash.digest('hex'), layer: 0, offset: 0 }
 }

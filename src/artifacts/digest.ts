@@ -1,5 +1,5 @@
 /** What two trees are compared by. */
-import { createHash } from 'node:crypto'
+import { startSha256 } from '../platform/hash.ts'
 import { parseMode, type IndexEntry } from './artifact-index.ts'
 
 /**
@@ -7,7 +7,7 @@ import { parseMode, type IndexEntry } from './artifact-index.ts'
  * sha256, target]`, in the order of the paths. Other permission bits differ by umask and are left out.
  */
 export function digestOfEntries(entries: Iterable<IndexEntry>): string {
-  const hash = createHash('sha256')
+  const hash = startSha256()
   for (const entry of entries) hash.update(`${JSON.stringify(contentOf(entry))}\n`)
   return `sha256:${hash.digest('hex')}`
 }

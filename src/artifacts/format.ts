@@ -2,7 +2,7 @@
  * The artifact format, version 1. What stands here decides the bytes of packs, indexes and manifests, and so
  * every digest: a change of any value is a new format version.
  */
-import { hash } from 'node:crypto'
+import { sha256 } from '../platform/hash.ts'
 
 export const MEDIA_TYPES = {
   layout: 'application/vnd.oci.image.index.v1+json',
@@ -48,7 +48,7 @@ export const LARGE_FILE = 1024 * 1024
 export const FRAME = 1024 * 1024
 
 /** zstd's level. Content that does not compress stays as it is inside a frame, at 33 bytes per MiB. */
-export const ZSTD_LEVEL = 3
+export const ZSTD_LEVEL = 1
 
 const PACK_MIN = 4 * 1024 * 1024
 const PACK_MAX = 64 * 1024 * 1024
@@ -60,7 +60,7 @@ const PACK_MAX = 64 * 1024 * 1024
 export function endsPack(packed: number, path: string): boolean {
   if (packed < PACK_MIN) return false
   if (packed >= PACK_MAX) return true
-  return Number.parseInt(hash('sha256', path).slice(0, 2), 16) < 2
+  return Number.parseInt(sha256(path).slice(0, 2), 16) < 2
 }
 
 /** The name by which tools write a pack to disk. */

@@ -1,3 +1,5 @@
+import type { Soon } from '../platform/soon.ts'
+
 /**
  * Does `work` on items, at most `ahead` of them at once, and yields the results in the items' order. Neither
  * items nor results pile up: the next item is taken only when a result is.
@@ -7,10 +9,6 @@ export async function* inOrder<T, R>(
   ahead: number,
   work: (item: T) => Promise<R>,
 ): AsyncGenerator<R, void, void> {
-  if (ahead === 1) {
-    for await (const item of items) yield await work(item)
-    return
-  }
   const running: Promise<R>[] = []
   try {
     for await (const item of items) {
@@ -25,5 +23,22 @@ export async function* inOrder<T, R>(
     for (let first = running.shift(); first; first = running.shift()) yield await first
   } finally {
     await Promise.allSettled(running)
+  }
+}
+
+/** The same, where what does not have to be awaited is not; `use` takes the results. */
+export async function forEachInOrder<T, R>(
+  items: Iterable<T>,
+  ahead: number,
+  work: (item: T) => Soon<R>,
+  use: (result: R) => void,
+): Promise<void> {
+  if (ahead > 1) {
+    for await (const result of inOrder(items, ahead, async (item) => work(item))) use(result)
+    return
+  }
+  for (const item of items) {
+    const result = work(item)
+    use(result instanceof Promise ? await result : result)
   }
 }

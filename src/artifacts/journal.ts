@@ -5,7 +5,7 @@
  */
 import { parseJson } from '../json.ts'
 import { join } from 'node:path'
-import * as z from 'zod'
+import * as z from '../zod.ts'
 import { errno, ignoreMissing, WorkspaceError } from '../errors.ts'
 import * as fs from '../platform/fs.ts'
 import { publishFile, TEMPORARY } from '../volume/publish.ts'
@@ -20,7 +20,7 @@ const NAME = 'journal.json'
 const Journal = z.object({
   folders: z.array(FolderEntry),
   /** `staged` is the file's name in the staging folder. */
-  files: z.array(z.object({ staged: z.string().regex(/^\d+$/), entry: FileEntry })),
+  files: z.array(z.object({ staged: z.string().check(z.regex(/^\d+$/)), entry: FileEntry })),
   links: z.array(LinkEntry),
 })
 

@@ -1,6 +1,6 @@
 /** The OCI manifest of an artifact: its digest is the artifact's digest. */
 import { parseJson } from '../json.ts'
-import * as z from 'zod'
+import * as z from '../zod.ts'
 import { WorkspaceError } from '../errors.ts'
 import { DIGEST, readVerified } from '../stores/digest.ts'
 import type { BlobStore, Digest } from '../stores/store.ts'
@@ -11,16 +11,16 @@ import { CONTENT_ANNOTATIONS, MEDIA_TYPES } from './format.ts'
 
 const Descriptor = z.object({
   mediaType: z.string(),
-  digest: z.string().regex(DIGEST),
-  size: z.int().nonnegative(),
-  annotations: z.record(z.string(), z.string()).optional(),
+  digest: z.string().check(z.regex(DIGEST)),
+  size: z.int().check(z.nonnegative()),
+  annotations: z.optional(z.record(z.string(), z.string())),
 })
 
 const Manifest = z.object({
   schemaVersion: z.literal(2),
   mediaType: z.literal(MEDIA_TYPES.manifest),
   artifactType: z.literal(MEDIA_TYPES.artifact),
-  config: Descriptor.extend({ mediaType: z.literal(MEDIA_TYPES.index) }),
+  config: z.extend(Descriptor, { mediaType: z.literal(MEDIA_TYPES.index) }),
   layers: z.array(Descriptor),
   annotations: z.record(z.string(), z.string()),
 })

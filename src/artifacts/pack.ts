@@ -1,7 +1,8 @@
 /** Packs: tars of small files, folders and symlinks, compressed in frames that can be read one by one. */
-import { hash } from 'node:crypto'
-import { promisify } from 'node:util'
-import { constants, zstdCompress } from 'node:zlib'
+import { sha256 } from '../platform/hash.ts'
+import type { Soon } from '../platform/soon.ts'
+import * as zstd from '../platform/zstd.ts'
+import { constants } from 'node:zlib'
 import type { Files } from '../platform/files.ts'
 import type { BlobStore, PutBlob } from '../stores/store.ts'
 import type { FileEntry } from './artifact-index.ts'
@@ -65,37 +66,52 @@ export async function storePack(
   const content = () => {
     // Anew, where the store asks for it again.
     Object.assign(pack, { size: 0, frames: [] })
-    return compressed(framesOf(tarOf(files, members, pack, layer, places, signal)), pack)
+    return compressed(framesOf(files, members, pack, layer, places, signal), pack)
   }
   const blob = await store.put(content(), content)
   return { blob, ...pack }
 }
 
-/** Header, content and filler of each member. They are good until the next ones are asked for. */
-async function* tarOf(
+/** The frames of the tar of `members`. */
+async function* framesOf(
   files: Files,
   members: SourceEntry[],
   pack: { size: number },
   layer: number,
   places: Map<SourceFile, Place>,
   signal: AbortSignal,
-): AsyncGenerator<Buffer[], void, void> {
-  const read = async (member: SourceEntry) => {
+): AsyncGenerator<Buffer, void, void> {
+  const { add, full, rest } = cutter()
+  const read = (member: SourceEntry): Soon<Buffer> => {
     signal.throwIfAborted()
-    if (member.type !== 'file') return { member, content: EMPTY }
-    return { member, content: await readSmall(files, member, take(spareContents, LARGE_FILE)) }
+    return member.type === 'file' ? readSmall(files, member, take(spareContents, LARGE_FILE)) : EMPTY
   }
-  for await (const { member, content } of inOrder(members, files.together, read)) {
+  const append = (member: SourceEntry, content: Buffer): void => {
     const header = tarHeader(member)
     if (member.type === 'file')
-      places.set(member, { sha256: hash('sha256', content), layer, offset: pack.size + header.length })
+      places.set(member, { sha256: sha256(content), layer, offset: pack.size + header.length })
     const filler = TAR_END.subarray(0, padded(content.length) - content.length)
     pack.size += header.length + content.length + filler.length
-    yield [header, content, filler]
+    for (const part of [header, content, filler]) add(part)
     if (member.type === 'file') giveBack(spareContents, content)
   }
+  if (files.together === 1) {
+    for (const member of members) {
+      const content = read(member)
+      append(member, content instanceof Promise ? await content : content)
+      for (let frame = full.shift(); frame; frame = full.shift()) yield frame
+    }
+  } else {
+    const reading = async (member: SourceEntry) => ({ member, content: await read(member) })
+    for await (const { member, content } of inOrder(members, files.together, reading)) {
+      append(member, content)
+      for (let frame = full.shift(); frame; frame = full.shift()) yield frame
+    }
+  }
+  add(TAR_END)
   pack.size += TAR_END.length
-  yield [TAR_END]
+  yield* full
+  if (rest().length > 0) yield rest()
 }
 
 const EMPTY = Buffer.alloc(0)
@@ -109,24 +125,28 @@ const take = (spare: ArrayBufferLike[], size: number): Buffer =>
 
 const giveBack = (spare: ArrayBufferLike[], { buffer }: Buffer): void => void spare.push(buffer)
 
-/** Cuts a tar into pieces of exactly FRAME bytes; the last may be shorter. Who is done with one gives it back. */
-async function* framesOf(tar: AsyncIterable<Buffer[]>): AsyncGenerator<Buffer, void, void> {
+/** A tar that is cut into pieces of exactly FRAME bytes; the last may be shorter. Who is done with one gives it back. */
+function cutter() {
+  const full: Buffer[] = []
   let frame = take(spareFrames, FRAME)
   let filled = 0
-  for await (const parts of tar) {
-    for (const part of parts) {
+  return {
+    /** The pieces that are full; whoever takes one takes it out. */
+    full,
+    add: (part: Buffer): void => {
       for (let taken = 0; taken < part.length;) {
         const copied = part.copy(frame, filled, taken)
         taken += copied
         filled += copied
         if (filled < FRAME) continue
-        yield frame
+        full.push(frame)
         frame = take(spareFrames, FRAME)
         filled = 0
       }
-    }
+    },
+    /** What is left. */
+    rest: (): Buffer => frame.subarray(0, filled),
   }
-  if (filled > 0) yield frame.subarray(0, filled)
 }
 
 async function* compressed(
@@ -139,11 +159,9 @@ async function* compressed(
   }
 }
 
-const zstd = promisify(zstdCompress)
-
 /** One independent frame, in the thread pool; it says how long its content is. */
 async function compress(frame: Buffer): Promise<Buffer> {
-  const bytes = await zstd(frame, {
+  const bytes = await zstd.compress(frame, {
     params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL },
     pledgedSrcSize: frame.length,
     // One piece of output: each further one would be a trip to the thread pool and back.

@@ -1,5 +1,5 @@
 /** Reads one file of an artifact, without writing it anywhere. */
-import { createHash } from 'node:crypto'
+import { startSha256 } from '../platform/hash.ts'
 import { WorkspaceError } from '../errors.ts'
 import type { FileEntry } from './artifact-index.ts'
 import { gather, type Wanted } from './gather.ts'
@@ -35,9 +35,9 @@ export async function readOneFile(
 }
 
 async function* contentOf(
-  files: AsyncIterable<{ content: Uint8Array }>,
+  batches: AsyncIterable<{ content: Uint8Array }[]>,
 ): AsyncGenerator<Uint8Array, void, void> {
-  for await (const { content } of files) yield content
+  for await (const batch of batches) for (const { content } of batch) yield content
 }
 
 async function verified(
@@ -45,7 +45,7 @@ async function verified(
   content: AsyncIterable<Uint8Array>,
   write: (chunk: Uint8Array) => Promise<void>,
 ): Promise<void> {
-  const hash = createHash('sha256')
+  const hash = startSha256()
   const held: Uint8Array[] = []
   for await (const chunk of content) {
     hash.update(chunk)

@@ -1,27 +1,25 @@
 /** Reads the files to be stored, and notices when somebody writes to one meanwhile. */
-import { readInto, type Files } from '../platform/files.ts'
+import type { Files } from '../platform/files.ts'
 import type { Stats } from '../platform/fs.ts'
 import { openNoFollow, readChunks } from '../platform/read.ts'
+import { run, type Soon, type Steps } from '../platform/soon.ts'
 import { sourceChanged, unchanged, type SourceFile } from './walk.ts'
 
 /** The bytes of a small file, in `buffer`, which has to be large enough. @throws WorkspaceError SOURCE_CHANGED */
-export async function readSmall(files: Files, file: SourceFile, buffer: Buffer): Promise<Buffer> {
-  const handle = await unchanged(file.from, () => files.open(file.from))
-  try {
-    const before = look(await handle.stat(), file)
-    const bytes = buffer.subarray(0, file.size)
-    const length = await readInto(handle, bytes, file.from)
-    if (length !== file.size) throw sourceChanged(file.from, `${length} bytes instead of ${file.size}`)
-    compare(before, await handle.stat(), file)
-    return bytes
-  } finally {
-    await handle.close()
-  }
+export const readSmall = (files: Files, file: SourceFile, buffer: Buffer): Soon<Buffer> =>
+  run(readInto(files, file, buffer.subarray(0, file.size)))
+
+function* readInto(files: Files, file: SourceFile, bytes: Buffer): Steps<Buffer> {
+  const { before, length, after } = yield* unchanged(file.from, () => files.read(file.from, bytes))
+  look(before, file)
+  if (length !== file.size) throw sourceChanged(file.from, `${length} bytes instead of ${file.size}`)
+  compare(before, after, file)
+  return bytes
 }
 
 /** The bytes of a file of any size, in chunks; fails at the end where the file has changed. */
 export async function* readLarge(file: SourceFile, signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
-  const handle = await unchanged(file.from, () => openNoFollow(file.from))
+  const handle = await run(unchanged(file.from, () => openNoFollow(file.from)))
   try {
     const before = look(await handle.stat(), file)
     for await (const chunk of readChunks(handle, file.from, 0, file.size)) {

@@ -1,7 +1,6 @@
 /** Reads files out of a pack: only the frames that hold them, each frame once. */
-import { promisify } from 'node:util'
-import { zstdDecompress } from 'node:zlib'
 import { WorkspaceError } from '../errors.ts'
+import * as zstd from '../platform/zstd.ts'
 import type { BlobStore, Digest } from '../stores/store.ts'
 import type { FileEntry, Pack } from './artifact-index.ts'
 import { FRAME } from './format.ts'
@@ -15,7 +14,7 @@ interface Frame {
 }
 
 /**
- * The bytes of files of one pack, unverified, in the order of their offsets.
+ * The bytes of files of one pack, unverified, in the order of their offsets: as many at a time as end in one frame.
  * @throws WorkspaceError DIGEST_MISMATCH where a frame is not what the index says
  */
 export async function* readPacked<F extends { entry: FileEntry }>(
@@ -23,14 +22,19 @@ export async function* readPacked<F extends { entry: FileEntry }>(
   layer: Digest,
   pack: Pack,
   files: readonly F[],
-): AsyncGenerator<{ file: F; content: Buffer }, void, void> {
+): AsyncGenerator<{ file: F; content: Buffer }[], void, void> {
   const sorted = files.toSorted((a, b) => a.entry.offset - b.entry.offset)
   const frames = readFrames(store, layer, pack, neededFrames(sorted))
   const held = new Map<number, Buffer>()
   let newest = -1
+  let batch: { file: F; content: Buffer }[] = []
   try {
     for (const file of sorted) {
       const [first, last] = frameSpan(file.entry)
+      if (newest < last) {
+        yield batch
+        batch = []
+      }
       for (const n of held.keys()) if (n < first) held.delete(n)
       while (newest < last) {
         const { value } = await frames.next()
@@ -38,8 +42,9 @@ export async function* readPacked<F extends { entry: FileEntry }>(
         held.set(value.n, value.bytes)
         newest = value.n
       }
-      yield { file, content: cut(file.entry, held) }
+      batch.push({ file, content: cut(file.entry, held) })
     }
+    yield batch
   } finally {
     await frames.return()
   }
@@ -123,7 +128,10 @@ async function* pieces(
     ahead.push(chunk)
     length += chunk.length
     for (let size = sizes[next]; size !== undefined && length >= size; size = sizes[++next]) {
-      const all = Buffer.concat(ahead)
+      // A copy only where it spans chunks.
+      const all = ahead[1]
+        ? Buffer.concat(ahead)
+        : Buffer.from(ahead[0]!.buffer, ahead[0]!.byteOffset, ahead[0]!.length)
       yield all.subarray(0, size)
       ahead = [all.subarray(size)]
       length -= size
@@ -131,13 +139,11 @@ async function* pieces(
   }
 }
 
-const unzstd = promisify(zstdDecompress)
-
 async function inflate(layer: Digest, pack: Pack, n: number, frame: Buffer): Promise<Buffer> {
   const size = Math.min(FRAME, pack.size - n * FRAME)
   try {
     // Never more than a frame may hold: a handmade one could grow to gigabytes.
-    const bytes = await unzstd(frame, { maxOutputLength: FRAME, chunkSize: FRAME })
+    const bytes = await zstd.decompress(frame, { maxOutputLength: FRAME, chunkSize: FRAME + 1 })
     if (bytes.length === size) return bytes
     throw damaged(layer, `frame ${n} holds ${bytes.length} bytes instead of ${size}`)
   } catch (error) {

@@ -4,8 +4,10 @@ import { basename, dirname } from 'node:path'
 import { errno, WorkspaceError } from '../errors.ts'
 import { filesIn, type Files } from '../platform/files.ts'
 import * as fs from '../platform/fs.ts'
+import { saveMemory } from '../platform/host.ts'
+import { run, soon, type Soon, type Steps } from '../platform/soon.ts'
 import { TEMPORARY } from '../volume/publish.ts'
-import { inOrder } from './in-order.ts'
+import { forEachInOrder } from './in-order.ts'
 import { checkLinks, comparePaths } from './safe-path.ts'
 
 export interface SourceFile {
@@ -21,6 +23,9 @@ export interface SourceFile {
 
 export type SourceEntry =
   SourceFile | { type: 'dir'; path: string; mode: number } | { type: 'symlink'; path: string; target: string }
+
+/** Entries of which there are so many that memory is worth a thought. */
+const MANY = 10_000
 
 const SPECIAL_BITS = 0o7000
 /** What this product stages in a folder while it works: never part of what users store. */
@@ -43,17 +48,24 @@ export async function walk(source: string): Promise<Source> {
   })
   const stats = await fs.lstat(real)
   const files = await filesIn(stats.isDirectory() ? real : dirname(real))
-  if (!stats.isDirectory()) return { entries: [await entryOf(files, real, basename(source), stats)], files }
+  if (!stats.isDirectory())
+    return { entries: [await run(entryOf(files, real, basename(source), stats))], files }
   const entries: SourceEntry[] = []
+  const listing = (folder: string): Soon<Name[]> => run(list(files, real, folder))
+  const looking = (name: Name): Soon<SourceEntry> => run(look(files, name))
   // Level by level, so that what is under way stays small, however many names there are.
   for (let folders = ['']; folders.length > 0;) {
     const below: string[] = []
-    for await (const found of inOrder(folders, files.together, (folder) => list(files, real, folder))) {
-      for await (const entry of inOrder(found, files.together, (name) => look(files, name))) {
+    while (folders.length > 0) {
+      const names: Name[] = []
+      const some = folders.splice(0, files.together)
+      await forEachInOrder(some, files.together, listing, (found) => void names.push(...found))
+      await forEachInOrder(names, files.together, looking, (entry) => {
         entries.push(entry)
         if (entry.type === 'dir') below.push(`${entry.path}/`)
-      }
+      })
     }
+    if (entries.length + below.length > MANY) saveMemory()
     folders = below
   }
   entries.sort((a, b) => comparePaths(a.path, b.path))
@@ -69,9 +81,9 @@ interface Name {
 }
 
 /** The names in a folder, which is given as '' or as its path and a slash. */
-async function list(files: Files, root: string, folder: string): Promise<Name[]> {
+function* list(files: Files, root: string, folder: string): Steps<Name[]> {
   const at = `${root}/${folder}`
-  const names = (await unchanged(at, () => files.names(at))).map((bytes) => decode(bytes, at, 'name'))
+  const names = (yield* unchanged(at, () => files.names(at))).map((bytes) => decode(bytes, at, 'name'))
   return (
     names
       .filter((name) => !STAGING.test(name))
@@ -81,15 +93,21 @@ async function list(files: Files, root: string, folder: string): Promise<Name[]>
   )
 }
 
-const look = (files: Files, { from, path }: Name): Promise<SourceEntry> =>
-  unchanged(from, async () => entryOf(files, from, path, await files.lstat(from)))
+function* look(files: Files, { from, path }: Name): Steps<SourceEntry> {
+  const stats = yield* unchanged(from, () => files.lstat(from))
+  return yield* entryOf(files, from, path, stats)
+}
 
-async function entryOf(files: Files, from: string, path: string, stats: fs.Stats): Promise<SourceEntry> {
+function* entryOf(files: Files, from: string, path: string, stats: fs.Stats): Steps<SourceEntry> {
   const mode = stats.mode & 0o777
   // A folder's setgid bit is what keeps the group on a shared volume: it belongs to the place, not to the content.
   if (stats.isDirectory()) return { type: 'dir', path, mode }
   if (stats.isSymbolicLink())
-    return { type: 'symlink', path, target: decode(await files.target(from), from, 'target') }
+    return {
+      type: 'symlink',
+      path,
+      target: decode(yield* unchanged(from, () => files.target(from)), from, 'target'),
+    }
   if (!stats.isFile()) throw unsupported(from, 'a device, socket or fifo')
   if (stats.mode & SPECIAL_BITS) throw unsupported(from, 'a file with a setuid, setgid or sticky bit')
   return { type: 'file', path, from, mode, size: stats.size, ino: stats.ino }
@@ -121,9 +139,9 @@ function notFound(source: string): WorkspaceError {
 }
 
 /** What was listed must still be there when it is looked at. */
-export async function unchanged<T>(path: string, look: () => T | Promise<T>): Promise<T> {
+export function* unchanged<T>(path: string, look: () => Soon<T>): Steps<T> {
   try {
-    return await look()
+    return yield* soon(look())
   } catch (error) {
     throw ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errno(error) ?? '') ? sourceChanged(path, 'gone') : error
   }

@@ -1,12 +1,13 @@
 /** Writes the files of artifacts, verifying every byte. */
-import { createHash, hash } from 'node:crypto'
+import { sha256, startSha256 } from '../platform/hash.ts'
 import { dirname } from 'node:path'
 import { WorkspaceError } from '../errors.ts'
-import { filesIn, writeAll, type Files } from '../platform/files.ts'
+import { filesIn, type Files } from '../platform/files.ts'
 import * as fs from '../platform/fs.ts'
+import type { Soon } from '../platform/soon.ts'
 import type { BlobStore, Digest } from '../stores/store.ts'
 import { parseMode, type FileEntry, type Pack } from './artifact-index.ts'
-import { inOrder } from './in-order.ts'
+import { forEachInOrder, inOrder } from './in-order.ts'
 import type { Selected } from './select.ts'
 import { readPacked } from './unpack.ts'
 
@@ -45,26 +46,17 @@ function packOf([member]: readonly File[]): Pack | undefined {
 }
 
 async function writePacked(
-  unpacked: AsyncIterable<{ file: File; content: Buffer }>,
+  unpacked: AsyncIterable<{ file: File; content: Buffer }[]>,
   target: Files,
   pathOf: (file: File) => string,
   signal: AbortSignal,
 ): Promise<void> {
-  const write = async ({ file, content }: { file: File; content: Buffer }): Promise<void> => {
+  const write = ({ file, content }: { file: File; content: Buffer }): Soon<void> => {
     signal.throwIfAborted()
-    await writeSmall(target, file.entry, pathOf(file), content)
+    checkFile(file.entry, sha256(content))
+    return target.write(pathOf(file), parseMode(file.entry.mode), content)
   }
-  for await (const _ of inOrder(unpacked, target.together, write));
-}
-
-async function writeSmall(files: Files, entry: FileEntry, path: string, content: Buffer): Promise<void> {
-  checkFile(entry, hash('sha256', content))
-  const handle = await files.create(path, parseMode(entry.mode))
-  try {
-    if (content.length > 0) await writeAll(handle, content, path)
-  } finally {
-    await handle.close()
-  }
+  for await (const batch of unpacked) await forEachInOrder(batch, target.together, write, () => {})
 }
 
 async function writeLarge(
@@ -74,7 +66,7 @@ async function writeLarge(
   signal: AbortSignal,
 ): Promise<void> {
   signal.throwIfAborted()
-  const hashing = createHash('sha256')
+  const hashing = startSha256()
   const handle = await fs.create(path, parseMode(entry.mode))
   try {
     for await (const chunk of content) {

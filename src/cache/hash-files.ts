@@ -1,5 +1,5 @@
 /** One hash for the names and contents of the files that some globs match. */
-import { createHash } from 'node:crypto'
+import { startSha256 } from '../platform/hash.ts'
 import { join } from 'node:path'
 import picomatch from 'picomatch'
 import { comparePaths } from '../artifacts/index.ts'
@@ -28,7 +28,7 @@ export async function hashFiles(base: string, globs: readonly string[]): Promise
     for await (const [path, entry] of below(base, start, excludes)) if (matches(path)) found.set(path, entry)
   }
   if (found.size === 0) throw nothingMatches(base, globs)
-  const hash = createHash('sha256')
+  const hash = startSha256()
   for (const [path, entry] of [...found].sort(([a], [b]) => comparePaths(a, b))) {
     const content = entry.isSymbolicLink()
       ? ['symlink', await fs.readlink(join(base, path))]
@@ -80,7 +80,7 @@ async function isFolder(path: string): Promise<boolean> {
 }
 
 async function sha256Of(path: string): Promise<string> {
-  const hash = createHash('sha256')
+  const hash = startSha256()
   const handle = await openNoFollow(path)
   try {
     for await (const chunk of readChunks(handle, path, 0, Number.MAX_SAFE_INTEGER)) hash.update(chunk)

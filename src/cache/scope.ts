@@ -1,5 +1,5 @@
 /** Scopes: who shares cache entries with whom. */
-import { createHash } from 'node:crypto'
+import { sha256 } from '../platform/hash.ts'
 import type { Change } from '../change.ts'
 import { WorkspaceError } from '../errors.ts'
 
@@ -48,6 +48,6 @@ export function scopeFolder(scope: string): string {
   const escape = (character: string): string => Buffer.from(character).toString('hex').replace(/../g, '_$&')
   const name = scope.replace(/[^A-Za-z0-9.-]/gu, escape)
   if (name.length <= MAX_LENGTH) return name
-  const hash = createHash('sha256').update(scope).digest('hex').slice(0, 32)
+  const hash = sha256(scope).slice(0, 32)
   return `${name.slice(0, MAX_LENGTH - 34)}__${hash}`
 }

@@ -1,6 +1,6 @@
 /** What the coordinator takes: its settings, by which its Deployment is made and its environment read. */
-import * as z from 'zod'
-import { bytes, days, duration, orNone, requiredText, text } from '../schemas.ts'
+import type * as z from '../zod.ts'
+import { bytes, days, duration, orNone, requiredText, text, wholeNumber } from '../schemas.ts'
 
 export const COORDINATOR = 'shared-workspace-coordinator'
 /** In the image, beside the steps, with which it shares code. */
@@ -9,19 +9,16 @@ export const PROGRAM = '/opt/shared-workspace/steps/coordinator.mjs'
 interface Definition<T> {
   description: string
   default: string
-  schema: z.ZodType<T>
+  schema: z.ZodMiniType<T>
 }
 
-const setting = <T>(schema: z.ZodType<T>, fallback: string, description: string): Definition<T> => ({
+const setting = <T>(schema: z.ZodMiniType<T>, fallback: string, description: string): Definition<T> => ({
   description,
   default: fallback,
   schema,
 })
 
-const wholeNumber = z
-  .string()
-  .regex(/^\d{1,5}$/, 'expected a whole number')
-  .transform(Number)
+const number = wholeNumber('a whole number', 0, 65_535)
 
 /** By the names of the environment variables, which follow `COORDINATOR_`. */
 export const SETTINGS = {
@@ -33,7 +30,7 @@ export const SETTINGS = {
   ),
   TLS: setting(text, '', 'Where a Secret with `tls.crt` and `tls.key` is mounted. Empty: no TLS.'),
   HOST: setting(text, '', 'The address to listen on. Empty: all of the pod.'),
-  PORT: setting(wholeNumber, '8080', 'The port to listen on.'),
+  PORT: setting(number, '8080', 'The port to listen on.'),
   CAPACITY: setting(
     orNone(bytes),
     '',
@@ -41,7 +38,7 @@ export const SETTINGS = {
   ),
   RESERVE: setting(bytes, '256Mi', 'How many bytes of the disk stay free.'),
   MAX_BLOB: setting(bytes, '10Gi', 'How large one file, or one pack of small files, may be.'),
-  MAX_UPLOADS: setting(wholeNumber, '64', 'How many uploads may be under way; further ones wait.'),
+  MAX_UPLOADS: setting(number, '64', 'How many uploads may be under way; further ones wait.'),
   UPLOAD_IDLE: setting(duration, '15m', 'After how long without a byte an upload is given up.'),
   CLEANUP_EVERY: setting(duration, '6h', 'How often retention is applied.'),
   CLEANUP_DAYS: setting(days, '7', 'After how many days artifacts go.'),

@@ -6,6 +6,7 @@
 import * as nodefs from 'node:fs'
 import * as pool from 'node:fs/promises'
 import { at, FOLDER_MODE, ignoreDenied, named, type Operation } from './fs.ts'
+import { run, soon, type Soon, type Steps } from './soon.ts'
 
 /** How many files to work on at a time where calls go to the pool. */
 const TOGETHER = 16
@@ -15,10 +16,7 @@ const OF_THIS_MACHINE = [0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630,
 
 const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = nodefs.constants
 
-type Soon<T> = T | Promise<T>
-
-/** The part of a FileHandle that is used here. */
-export interface Handle {
+interface Handle {
   stat(): Soon<nodefs.Stats>
   read(buffer: Buffer, offset: number, length: number, position: number): Soon<{ bytesRead: number }>
   write(buffer: Buffer, offset: number): Soon<{ bytesWritten: number }>
@@ -78,17 +76,15 @@ function filesBy(calls: Calls, together: number) {
     /** How many files to work on at a time. */
     together,
 
-    /** Opens a file for reading; fails for a symlink (ELOOP), does not wait for a fifo's writer. */
-    open: (path: string): Soon<Handle> =>
-      guarded('open', path, () => calls.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0)),
+    /**
+     * Reads a file into `buffer`, up to its length. Fails for a symlink (ELOOP), does not wait for a fifo's writer.
+     * @returns how much was read, and what the file was before and after that
+     */
+    read: (path: string, buffer: Buffer): Soon<Reading> => run(read(calls, path, buffer)),
 
-    /** Creates a file for writing, exclusively, with just this mode whatever the umask says. */
-    async create(path: string, mode: number): Promise<Handle> {
-      const flags = O_WRONLY | O_CREAT | O_EXCL
-      const handle = await guarded('open', path, () => calls.open(path, flags, mode))
-      await tryMode(() => handle.chmod(mode))
-      return handle
-    },
+    /** Creates a file exclusively, with just this mode whatever the umask says, and writes `content` into it. */
+    write: (path: string, mode: number, content: Buffer): Soon<void> =>
+      run(write(calls, path, mode, content)),
 
     /** The names in a folder as bytes, which need not be UTF-8. */
     names: (folder: string): Soon<Buffer[]> =>
@@ -101,10 +97,7 @@ function filesBy(calls: Calls, together: number) {
     lstat: (path: string): Soon<nodefs.Stats> => guarded('lstat', path, () => calls.lstat(path)),
 
     /** Makes one folder, group-writable whatever the umask says. */
-    async mkdir(path: string): Promise<void> {
-      await guarded('mkdir', path, () => calls.mkdir(path, FOLDER_MODE))
-      await tryMode(() => calls.chmod(path, FOLDER_MODE))
-    },
+    mkdir: (path: string): Soon<void> => run(mkdir(calls, path)),
 
     chmod: (path: string, mode: number): Soon<void> => calls.chmod(path, mode),
 
@@ -119,34 +112,62 @@ function guarded<T>(operation: Operation, path: string, call: () => Soon<T>): So
   return fault ? fault.then(call) : call()
 }
 
-/** Fills `buffer` from the file's beginning. @returns the bytes read: fewer where the file ends before */
-export async function readInto(handle: Handle, buffer: Buffer, path: string): Promise<number> {
-  await at('read', path)
-  let filled = 0
+/** What a file was before and after it was read. */
+export interface Reading {
+  before: nodefs.Stats
+  length: number
+  after: nodefs.Stats
+}
+
+function* read(calls: Calls, path: string, buffer: Buffer): Steps<Reading> {
+  yield at('open', path)
+  const handle = yield* soon(calls.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0))
   try {
-    while (filled < buffer.length) {
-      const { bytesRead } = await handle.read(buffer, filled, buffer.length - filled, filled)
-      if (bytesRead === 0) break
-      filled += bytesRead
-    }
+    const before = yield* soon(handle.stat())
+    yield at('read', path)
+    const length = yield* fill(handle, buffer)
+    return { before, length, after: yield* soon(handle.stat()) }
   } catch (error) {
     throw named(error, path)
+  } finally {
+    yield handle.close()
+  }
+}
+
+function* fill(handle: Handle, buffer: Buffer): Steps<number> {
+  let filled = 0
+  while (filled < buffer.length) {
+    const { bytesRead } = yield* soon(handle.read(buffer, filled, buffer.length - filled, filled))
+    if (bytesRead === 0) break
+    filled += bytesRead
   }
   return filled
 }
 
-export async function writeAll(handle: Handle, data: Buffer, path: string): Promise<void> {
-  await at('write', path)
+function* write(calls: Calls, path: string, mode: number, content: Buffer): Steps<void> {
+  yield at('open', path)
+  const handle = yield* soon(calls.open(path, O_WRONLY | O_CREAT | O_EXCL, mode))
   try {
-    for (let written = 0; written < data.length;) written += (await handle.write(data, written)).bytesWritten
+    yield* permit(() => handle.chmod(mode))
+    if (content.length > 0) yield at('write', path)
+    for (let written = 0; written < content.length;)
+      written += (yield* soon(handle.write(content, written))).bytesWritten
   } catch (error) {
     throw named(error, path)
+  } finally {
+    yield handle.close()
   }
 }
 
-async function tryMode(change: () => Soon<void>): Promise<void> {
+function* mkdir(calls: Calls, path: string): Steps<void> {
+  yield at('mkdir', path)
+  yield calls.mkdir(path, FOLDER_MODE)
+  yield* permit(() => calls.chmod(path, FOLDER_MODE))
+}
+
+function* permit(change: () => Soon<void>): Steps<void> {
   try {
-    await change()
+    yield change()
   } catch (error) {
     ignoreDenied(error)
   }

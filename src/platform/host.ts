@@ -1,7 +1,6 @@
 /** This process and its host: environment, arguments, signals, output, exit. */
 import { writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { setFlagsFromString } from 'node:v8'
 
 export const env: Record<string, string | undefined> = process.env
 export const args: readonly string[] = process.argv.slice(2)
@@ -37,8 +36,21 @@ export function takeStdout(): (chunk: Uint8Array) => Promise<void> {
 /**
  * Keeps the memory for new objects as small as it is at the start: by default V8 lets it grow to 48 MiB and more
  * before it looks what of it is still in use. That halves the memory of a step with 100,000 files, at no cost in time.
+ * For those who see that much is to come: to load node:v8 is a tenth of what it takes to start a step.
  */
-export const saveMemory = (): void => setFlagsFromString('--semi-space-growth-factor=1')
+export const saveMemory = (): void =>
+  process.getBuiltinModule('node:v8').setFlagsFromString('--semi-space-growth-factor=1')
+
+/** The code that the process ends with once nothing is left to do. */
+export const endWith = (code: number): void => void (process.exitCode = code)
+
+/** The environment that this process was started with. */
+export const ownEnv = (): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(process.env).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])),
+  )
+
+export const workingFolder = (): string => process.cwd()
 
 /** Ends the process once what was written has left it. */
 export function exit(code: number): void {

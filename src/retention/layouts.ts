@@ -3,7 +3,7 @@
  * can be restored. Archived runs hold none: the link of a layout to the store is right in its own place only.
  */
 import { join, relative } from 'node:path'
-import * as z from 'zod'
+import * as z from '../zod.ts'
 import { errno, toWorkspaceError, WorkspaceError } from '../errors.ts'
 import { parseJson } from '../json.ts'
 import * as fs from '../platform/fs.ts'
@@ -40,9 +40,9 @@ const MANIFEST_MAX = 64 * 1024 * 1024
 const IndexJson = z.object({
   manifests: z.array(
     z.object({
-      digest: z.string().regex(DIGEST),
-      size: z.int().nonnegative().max(MANIFEST_MAX),
-      annotations: z.record(z.string(), z.string()).optional(),
+      digest: z.string().check(z.regex(DIGEST)),
+      size: z.int().check(z.nonnegative(), z.maximum(MANIFEST_MAX)),
+      annotations: z.optional(z.record(z.string(), z.string())),
     }),
   ),
 })

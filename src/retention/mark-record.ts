@@ -1,6 +1,6 @@
 /** What a mark leaves for the next: since when it has known each blob to be unreferenced. */
 import { join } from 'node:path'
-import * as z from 'zod'
+import * as z from '../zod.ts'
 import { ignoreMissing } from '../errors.ts'
 import { parseJson } from '../json.ts'
 import * as fs from '../platform/fs.ts'
@@ -12,7 +12,7 @@ import { listEntries, publishEntry, publishFile } from '../volume/publish.ts'
 /** The end of the first of the marks in a row that found a blob unreferenced, in ms of the volume's file clock. */
 export type MarkRecord = Map<Digest, number>
 
-const Since = z.object({ v: z.literal(1), since: z.record(z.string().regex(DIGEST), z.number()) })
+const Since = z.object({ v: z.literal(1), since: z.record(z.string().check(z.regex(DIGEST)), z.number()) })
 
 /** The newest record; an empty one where there is none that can be read, so that counting begins anew. */
 export async function readRecord({ marks }: Layout): Promise<MarkRecord> {

@@ -2,9 +2,9 @@
  * The scrub: re-hashes blobs of the store, some in each call, and moves those that are not what their digest says
  * out of the way, so that the next store of the same content writes them anew.
  */
-import { createHash } from 'node:crypto'
+import { startSha256 } from '../platform/hash.ts'
 import { basename, join, relative } from 'node:path'
-import * as z from 'zod'
+import * as z from '../zod.ts'
 import { errno, ignoreMissing, toWorkspaceError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { parseJson } from '../json.ts'
@@ -135,7 +135,7 @@ async function quarantine(layout: Layout, digest: Digest): Promise<string | unde
 }
 
 async function hash(path: string): Promise<{ digest: Digest; bytes: number }> {
-  const sha256 = createHash('sha256')
+  const sha256 = startSha256()
   const handle = await fs.open(path, 'r')
   let bytes = 0
   try {

@@ -1,5 +1,5 @@
 import { join, relative } from 'node:path'
-import * as z from 'zod'
+import * as z from '../zod.ts'
 import { timestamp } from '../platform/clock.ts'
 import * as fs from '../platform/fs.ts'
 import { shortId } from '../platform/random.ts'

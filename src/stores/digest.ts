@@ -1,5 +1,5 @@
 /** Digests as stores, manifests and references write them. */
-import { createHash } from 'node:crypto'
+import { sha256 } from '../platform/hash.ts'
 import { WorkspaceError } from '../errors.ts'
 import type { BlobStore, Digest } from './store.ts'
 
@@ -7,7 +7,7 @@ export const DIGEST = /^sha256:[0-9a-f]{64}$/
 
 /** The digest of `data`. */
 export const digestOf = (data: Uint8Array | string): Digest =>
-  `sha256:${createHash('sha256').update(data).digest('hex')}`
+  `sha256:${sha256(data)}`
 
 /** Checks a digest before it becomes a name in a store. @throws WorkspaceError DIGEST_MISMATCH */
 export function checkDigest(digest: string): Digest {

@@ -1,5 +1,5 @@
 /** Blobs on the shared volume: `store/blobs/sha256/<hex>`, each a read-only file that is never written again. */
-import { createHash } from 'node:crypto'
+import { startSha256 } from '../platform/hash.ts'
 import { dirname, relative } from 'node:path'
 import { errno, ignoreMissing, WorkspaceError } from '../errors.ts'
 import * as fs from '../platform/fs.ts'
@@ -73,7 +73,7 @@ interface Incoming {
 }
 
 function hashing(content: Content): Incoming {
-  const hash = createHash('sha256')
+  const hash = startSha256()
   let size = 0
   return {
     chunks: (async function* () {

@@ -2,7 +2,7 @@
  * What one client can see of how the volume behaves. It is recorded once per kind of mount; whether locks
  * exclude across nodes no single client can see, so that stands as `unknown`.
  */
-import { createHash } from 'node:crypto'
+import { sha256 } from '../platform/hash.ts'
 import { join } from 'node:path'
 import { errno, toWorkspaceError, WorkspaceError } from '../errors.ts'
 import type { Emit } from '../events.ts'
@@ -40,7 +40,7 @@ type Exclusive = 'excludes' | 'does not exclude' | `fails: ${string}`
  */
 export async function probeOnce(volume: Volume, emit: Emit): Promise<void> {
   const mount = await mountOf(volume.layout.root)
-  const key = createHash('sha256').update(`${mount.type} ${mount.options}`).digest('hex').slice(0, 16)
+  const key = sha256(`${mount.type} ${mount.options}`).slice(0, 16)
   const record = join(volume.layout.probes, `${key}.json`)
   if ((await fs.list(volume.layout.probes)).some((entry) => entry.name === `${key}.json`)) return
   await fs.mkdirp(volume.layout.probes)

@@ -1,5 +1,5 @@
 import { parseJson } from '../json.ts'
-import type * as z from 'zod'
+import type * as z from '../zod.ts'
 import { errno, WorkspaceError } from '../errors.ts'
 import * as fs from '../platform/fs.ts'
 
@@ -8,7 +8,7 @@ import * as fs from '../platform/fs.ts'
  * @returns undefined where there is none.
  * @throws WorkspaceError FORMAT_UNSUPPORTED where it is not of the schema.
  */
-export async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
+export async function readJson<T>(path: string, schema: z.ZodMiniType<T>): Promise<T | undefined> {
   let text: string
   try {
     text = (await fs.readFile(path)).toString()

@@ -3,7 +3,7 @@
  * them. `metadata/run.json` says who the run is and never changes.
  */
 import { join } from 'node:path'
-import * as z from 'zod'
+import * as z from '../zod.ts'
 import { WorkspaceError } from '../errors.ts'
 import type { Owner } from '../identity.ts'
 import { timestamp } from '../platform/clock.ts'
@@ -24,7 +24,7 @@ const RunFile = z.object({
     uid: z.string(),
   }),
   createdAt: z.string(),
-  template: z.string().optional(),
+  template: z.optional(z.string()),
 })
 export type RunFile = z.infer<typeof RunFile>
 
@@ -36,7 +36,7 @@ const StatusEntry = z.object({
   /** The task that said so. */
   by: z.string(),
   /** A closed run expects no more work; maintenance may move it once nothing of it is alive. */
-  closed: z.boolean().optional(),
+  closed: z.optional(z.boolean()),
 })
 export type StatusEntry = z.infer<typeof StatusEntry>
 

@@ -1,5 +1,5 @@
 /** Artifacts kept by the coordinator of this namespace (src/coordinator). */
-import type * as z from 'zod'
+import type * as z from '../../zod.ts'
 import { WorkspaceError } from '../../errors.ts'
 import { parseJson } from '../../json.ts'
 import { checkName } from '../../volume/layout.ts'
@@ -62,11 +62,11 @@ async function publish(
   return again && (await read(connection, path, entry)).equals(body[0]!)
 }
 
-async function readJson<T>(connection: Connection, path: string, schema: z.ZodType<T>): Promise<T> {
+async function readJson<T>(connection: Connection, path: string, schema: z.ZodMiniType<T>): Promise<T> {
   return parsed(connection, (await connection.ask({ method: 'GET', path }, [200])).body, schema)
 }
 
-function parsed<T>({ place }: Connection, body: Buffer, schema: z.ZodType<T>): T {
+function parsed<T>({ place }: Connection, body: Buffer, schema: z.ZodMiniType<T>): T {
   const { data, error } = schema.safeParse(parseJson(body))
   if (!error) return data
   throw new WorkspaceError('STORE_UNAVAILABLE', `${place} answers with what is not of the protocol`, {

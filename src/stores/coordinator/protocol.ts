@@ -2,7 +2,7 @@
  * What the coordinator and its clients say to each other over HTTP (docs/coordinator.md has the table). Uploads are
  * OCI distribution's: POST begins one, PATCH appends, PUT with the digest ends it; offsets are named as in tus.
  */
-import * as z from 'zod'
+import * as z from '../../zod.ts'
 
 /** In every answer of a coordinator; an answer without it comes from somebody in between. */
 export const PROTOCOL_HEADER = 'shared-workspace-coordinator'
@@ -29,12 +29,12 @@ export const namesPath = (names: readonly string[]): string => path('names', nam
 export const runPath = (namespace: string, name: string): string => path('runs', [namespace, name])
 
 /** The answer to the PUT, or the whole POST, of an upload. */
-export const Stored = z.object({ digest: z.string(), size: z.int().nonnegative(), isNew: z.boolean() })
+export const Stored = z.object({ digest: z.string(), size: z.int().check(z.nonnegative()), isNew: z.boolean() })
 
 export const Entries = z.array(
   z.object({
-    epoch: z.int().nonnegative(),
-    n: z.int().nonnegative(),
+    epoch: z.int().check(z.nonnegative()),
+    n: z.int().check(z.nonnegative()),
     name: z.string(),
     kind: z.enum(['artifact', 'seal']),
   }),
@@ -45,9 +45,9 @@ export const Run = z.object({ uid: z.string() })
 /** The body of every refusal; `code` where it is a failure that a user can meet (errors.ts). */
 export const Refused = z.object({
   message: z.string(),
-  code: z.string().optional(),
-  expected: z.string().optional(),
-  found: z.string().optional(),
-  hint: z.string().optional(),
+  code: z.optional(z.string()),
+  expected: z.optional(z.string()),
+  found: z.optional(z.string()),
+  hint: z.optional(z.string()),
 })
 export type Refused = z.infer<typeof Refused>

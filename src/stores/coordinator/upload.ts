@@ -3,7 +3,8 @@
  * goes in blocks, each kept until the server has it: a connection that is cut, or a server that starts again, costs
  * no more than a block.
  */
-import { createHash, type Hash } from 'node:crypto'
+import type { Hash } from 'node:crypto'
+import { startSha256 } from '../../platform/hash.ts'
 import { WorkspaceError } from '../../errors.ts'
 import { parseJson } from '../../json.ts'
 import type { HttpRequest } from '../../platform/http-client.ts'
@@ -21,7 +22,7 @@ interface Block {
 }
 
 export async function upload(connection: Connection, content: AsyncIterable<Uint8Array>): Promise<PutBlob> {
-  const hash = createHash('sha256')
+  const hash = startSha256()
   const blocks = blocksOf(content, hash)
   try {
     const first = await blocks.next()

@@ -1,5 +1,5 @@
 /** A stream that is hashed as it goes by, and cut into parts. */
-import { createHash } from 'node:crypto'
+import { startSha256 } from '../../platform/hash.ts'
 import type { Digest } from '../store.ts'
 
 export interface Hashed {
@@ -9,7 +9,7 @@ export interface Hashed {
 }
 
 export function hashed(content: AsyncIterable<Uint8Array>): Hashed {
-  const hash = createHash('sha256')
+  const hash = startSha256()
   let size = 0
   async function* chunks(): AsyncGenerator<Uint8Array, void, void> {
     for await (const chunk of content) {
