@@ -29,9 +29,12 @@ export interface Kube {
 const DEADLINE_MS = 10_000
 const TEKTON = { group: 'tekton.dev', version: 'v1' }
 
+/** Whether this process is in a pod of a cluster. */
+export const isInCluster = (): boolean => Boolean(env['KUBERNETES_SERVICE_HOST'])
+
 /** The API of the cluster that this pod runs in; undefined outside of one. */
 export function kubeHere(): Kube | undefined {
-  if (!env['KUBERNETES_SERVICE_HOST']) return undefined
+  if (!isInCluster()) return undefined
   let clients: ReturnType<typeof connect> | undefined
   const api = () => (clients ??= connect())
   return {
@@ -52,10 +55,12 @@ export function kubeHere(): Kube | undefined {
   }
 }
 
-async function connect() {
+/** As the kubeconfig file says; without one, as the pod's service account. */
+export async function connect(kubeconfig?: string) {
   const { CoreV1Api, CustomObjectsApi, KubeConfig } = await import('@kubernetes/client-node')
   const config = new KubeConfig()
-  config.loadFromCluster()
+  if (kubeconfig) config.loadFromFile(kubeconfig)
+  else config.loadFromCluster()
   return { core: config.makeApiClient(CoreV1Api), custom: config.makeApiClient(CustomObjectsApi) }
 }
 

@@ -6,6 +6,7 @@ import {
   type OutgoingHttpHeaders,
   type ServerResponse,
 } from 'node:http'
+import { request as sendByTls } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -48,7 +49,7 @@ export interface FaultyProxy {
   stop(): Promise<void>
 }
 
-/** Starts a proxy on a free loopback port in front of `upstream`, such as http://127.0.0.1:9000. */
+/** Starts a proxy on a free loopback port in front of `upstream`, such as http://127.0.0.1:9000, or https. */
 export async function startFaultyProxy(upstream: string): Promise<FaultyProxy> {
   const server = createServer((request, response) => {
     const seen = { method: request.method ?? '', url: request.url ?? '', headers: request.headers }
@@ -92,7 +93,12 @@ async function pass(
   if (fault.refuse) return refuse(request, response, fault.refuse)
   const { method, url, headers } = request
   // As it came, host included: it is part of what is signed.
-  const onward = send(new URL(url ?? '', upstream), { method, headers })
+  const target = new URL(url ?? '', upstream)
+  const onward =
+    target.protocol === 'https:'
+      ? // A test's own server shows a certificate of its own making.
+        sendByTls(target, { method, headers, rejectUnauthorized: false })
+      : send(target, { method, headers })
   const answered = new Promise<IncomingMessage>((resolve, reject) =>
     onward.once('response', resolve).once('error', reject),
   )
