@@ -1,7 +1,8 @@
 /** One attempt at a TaskRun, which in a cluster is a pod: folders of its own, and its steps in order. */
 import { join, resolve } from 'node:path'
+import { stepOfCommand } from '../contract.ts'
 import { errno } from '../errors.ts'
-import { nodePath, startChild } from '../platform/child.ts'
+import { nodePath, startChild, type Child } from '../platform/child.ts'
 import * as fs from '../platform/fs.ts'
 import { hostName } from '../platform/host.ts'
 import { uuid } from '../platform/random.ts'
@@ -11,7 +12,7 @@ import { implicitPaths } from './paths.ts'
 import { seconds } from './report.ts'
 import type { ResultSpec } from './schema.ts'
 import { NAMESPACE, stepResultPath, stepScope, taskResultPath, taskScope } from './scope.ts'
-import { expandStep, likeKubelet, ownStep, type Program, type StepPlan } from './step.ts'
+import { expandStep, likeKubelet, type Program, type StepPlan } from './step.ts'
 import { deadline, Stop } from './stop.ts'
 import { ReferenceError, replacer, type Scope } from './variables.ts'
 
@@ -36,6 +37,20 @@ export class Attempt {
     const { task } = this.#run
     await this.#makeFolders()
     const scope = this.#scope()
+    const sidecars = await Promise.all(task.sidecars.map((sidecar) => this.#start(sidecar, scope, [])))
+    try {
+      return await this.#runSteps(scope)
+    } finally {
+      for (const { child } of sidecars) {
+        child.stop(this.#context.graceMs)
+        onAbort([this.#context.kill], child.ended, () => child.kill())
+      }
+      for (const { ended } of sidecars) await ended
+    }
+  }
+
+  async #runSteps(scope: Scope): Promise<End> {
+    const { task } = this.#run
     const steps: Record<string, Scope> = {}
     for (const step of task.steps) {
       const lastLines: string[] = []
@@ -87,8 +102,21 @@ export class Attempt {
   }
 
   async #runStep(step: StepPlan, scope: Scope, limit: AbortSignal, lastLines: string[]): Promise<number> {
+    const { kill, graceMs } = this.#context
+    const { child, ended } = await this.#start(step, scope, lastLines)
+    onAbort([this.#stop, limit], ended, () => child.stop(graceMs))
+    onAbort([kill], ended, () => child.kill())
+    return ended
+  }
+
+  /** Starts a step or a sidecar; it has ended when its output is written. */
+  async #start(
+    step: StepPlan,
+    scope: Scope,
+    lastLines: string[],
+  ): Promise<{ child: Child; ended: Promise<number> }> {
     const { name, task, workspaces } = this.#run
-    const { progress, logs, inherit, kill, graceMs } = this.#context
+    const { progress, logs, inherit } = this.#context
     const volumes = task.spec.volumes.map((volume) => volume.name)
     const program = expandStep(
       step,
@@ -117,14 +145,12 @@ export class Attempt {
         if (log) logged = logged.then(() => log.appendFile(`${line}\n`))
       },
     })
-    const ended = new AbortController()
-    onAbort([this.#stop, limit], ended.signal, () => child.stop(graceMs))
-    onAbort([kill], ended.signal, () => child.kill())
-    const exitCode = await child.ended
-    ended.abort()
-    await logged
-    await log?.close()
-    return exitCode
+    const ended = child.ended.then(async (exitCode) => {
+      await logged
+      await log?.close()
+      return exitCode
+    })
+    return { child, ended }
   }
 
   async #command(
@@ -133,14 +159,10 @@ export class Attempt {
   ): Promise<{ command: string; args: string[]; env: Record<string, string> }> {
     const { env, argv } = likeKubelet(program, (path) => this.#field(path))
     const all = { ...this.#context.env, HOME: this.#mappings.get('/tekton/home') ?? this.#folder, ...env }
-    const own = ownStep(program)
-    if (own)
-      return {
-        command: nodePath,
-        args: [join(this.#context.programs, own, 'main.ts'), ...argv.slice(2)],
-        env: all,
-      }
-    if (program.script === undefined) return { command: argv[0] ?? '', args: argv.slice(1), env: all }
+    if (program.script === undefined) {
+      const [command = '', ...args] = withOwnProgram(argv, this.#context.programs)
+      return { command, args, env: all }
+    }
     const script = join(this.#folder, `script-${step.name}`)
     const shebang = program.script.trimStart().startsWith('#!') ? '' : '#!/bin/sh\nset -e\n'
     const file = await fs.create(script, 0o700)
@@ -192,12 +214,22 @@ export class Attempt {
   }
 }
 
+/** A program of our own is in the image; here it is in `programs`. A sidecar's shell may start it. */
+function withOwnProgram(argv: readonly string[], programs: string): string[] {
+  const at = argv.findIndex((_, i) => stepOfCommand(argv.slice(i)) !== undefined)
+  const own = stepOfCommand(argv.slice(at))
+  if (own === undefined) return [...argv]
+  return [...argv.slice(0, at), nodePath, join(programs, own, 'main.ts'), ...argv.slice(at + 2)]
+}
+
 const LAST_LINES = 20
 
-function onAbort(signals: readonly AbortSignal[], until: AbortSignal, action: () => void): void {
+function onAbort(signals: readonly AbortSignal[], until: Promise<unknown>, action: () => void): void {
+  const over = new AbortController()
+  void until.then(() => over.abort())
   for (const signal of signals) {
     if (signal.aborted) action()
-    else signal.addEventListener('abort', action, { once: true, signal: until })
+    else signal.addEventListener('abort', action, { once: true, signal: over.signal })
   }
 }
 

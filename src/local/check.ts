@@ -76,8 +76,9 @@ function checkSteps(task: TaskPlan, plan: Plan, given: Values, report: Report): 
   for (const { mountPath } of task.spec.workspaces) if (mountPath) mappings.set(mountPath, folder)
   const scope = taskScope(task, { taskRun: { name: '', uid: '' }, params, workspaces: {}, folder })
   const volumes = task.spec.volumes.map((volume) => volume.name)
-  for (const [i, step] of task.steps.entries()) {
-    const before = task.steps.slice(0, i)
+  const all = [...task.steps, ...task.sidecars]
+  for (const [i, step] of all.entries()) {
+    const before = all.slice(0, i)
     if (before.some((other) => other.name === step.name))
       report(step.where, `two steps have the name ${step.name}`)
     const program = expandStep(

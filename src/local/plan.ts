@@ -34,6 +34,8 @@ export interface TaskPlan extends Omit<PipelineTask, 'taskRef' | 'taskSpec'> {
   specWhere: string
   spec: TaskSpec
   steps: StepPlan[]
+  /** They start before the steps and are stopped after them. */
+  sidecars: StepPlan[]
   final: boolean
   dependsOn: string[]
   /** An embedded spec sees the pipeline's params without declaring them. */
@@ -176,7 +178,14 @@ async function planTask(
     final,
     task: found?.metadata.name ?? task.name,
     embedded: !taskRef && !bare,
-    steps: await planSteps(spec, specWhere, catalog, report),
+    steps: await planSteps(spec, `${specWhere}.steps`, catalog, report),
+    // A step template is for steps.
+    sidecars: await planSteps(
+      { steps: spec.sidecars, stepTemplate: {} },
+      `${specWhere}.sidecars`,
+      catalog,
+      report,
+    ),
     dependsOn: [...new Set([...task.runAfter, ...resultsUsedBy(task).map(([name]) => name)])],
   }
 }

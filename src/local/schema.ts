@@ -116,6 +116,9 @@ const TaskSpec = z.strictObject({
     .default([]),
   stepTemplate: z.strictObject(program).default({}),
   steps: z.array(Step).min(1, 'expected at least one step'),
+  sidecars: z
+    .array(z.strictObject({ ...program, name: z.string(), script: z.string().optional() }))
+    .default([]),
 })
 
 const PipelineTask = z.strictObject({
@@ -168,7 +171,7 @@ const PipelineSpec = z.strictObject({
 const RunWorkspace = z.looseObject({
   name: z.string(),
   subPath: z.string().optional(),
-  emptyDir: z.unknown(),
+  emptyDir: z.unknown().optional(),
 })
 const run = { params: z.array(Param).default([]), workspaces: z.array(RunWorkspace).default([]) }
 const named = z.strictObject({ name: z.string(), kind: pointless, apiVersion: pointless })

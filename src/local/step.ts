@@ -1,5 +1,4 @@
 /** A step as it runs: a Step or the StepAction that it refers to, over the step template. */
-import { stepOfCommand } from '../contract.ts'
 import { checkParams, mapTexts, samplesOf, toValues, withDefaults, type Values } from './params.ts'
 import { pathMapper, type Mappings } from './paths.ts'
 import type { Catalog } from './catalog.ts'
@@ -28,17 +27,17 @@ export interface StepPlan extends Pick<
   action: { specs: ParamSpec[]; given: Values } | undefined
 }
 
-/** Reads a Task's steps. @returns undefined for those whose StepAction cannot be found. */
+/** Reads a Task's steps; those whose StepAction cannot be found are left out. */
 export async function planSteps(
-  spec: TaskSpec,
+  { steps, stepTemplate }: Pick<TaskSpec, 'steps' | 'stepTemplate'>,
   where: string,
   catalog: Catalog,
   report: Report,
 ): Promise<StepPlan[]> {
-  const steps = await Promise.all(
-    spec.steps.map((step, i) => planStep(spec, step, i, where, catalog, report)),
+  const planned = await Promise.all(
+    steps.map((step, i) => planStep(stepTemplate, step, i, `${where}[${i}]`, catalog, report)),
   )
-  return steps.filter((step) => step !== undefined)
+  return planned.filter((step) => step !== undefined)
 }
 
 const NOT_WITH_REF = [
@@ -53,14 +52,13 @@ const NOT_WITH_REF = [
 ] as const
 
 async function planStep(
-  spec: TaskSpec,
+  template: TaskSpec['stepTemplate'],
   step: Step,
   i: number,
-  task: string,
+  where: string,
   catalog: Catalog,
   report: Report,
 ) {
-  const where = `${task}.steps[${i}]`
   const action = step.ref ? await catalog.resolve('StepAction', step.ref, `${where}.ref`) : undefined
   if (step.ref && !action) return undefined
   for (const key of NOT_WITH_REF)
@@ -68,7 +66,6 @@ async function planStep(
   if (step.params && !step.ref) report(`${where}.params`, 'only with a ref')
   const { name = `unnamed-${i}`, onError = 'stopAndFail', timeout } = step
   const body = action?.spec ?? step
-  const template = spec.stepTemplate
   const given = toValues(step.params ?? [])
   for (const problem of action ? checkParams(action.spec.params, given) : [])
     report(`${where}.params`, problem)
@@ -201,7 +198,3 @@ export function likeKubelet(
 /** The results of each step as samples, for checks before anything has run. */
 export const sampleStepResults = (steps: readonly StepPlan[]): Scope =>
   Object.fromEntries(steps.map((step) => [step.name, { results: samplesOf(step.results) }]))
-
-/** The name of our own step program that this command starts in the image. */
-export const ownStep = (program: Program): string | undefined =>
-  program.script === undefined ? stepOfCommand(program.argv) : undefined

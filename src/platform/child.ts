@@ -12,12 +12,15 @@ export interface ChildOptions {
   env: Record<string, string>
   /** Descriptors that the child gets, as 3, 4, …, and hands on to what it starts. */
   inherit: readonly number[]
-  onLine: (line: string) => void
+  /** Takes what it writes, line by line; without it, the child writes where this process does. */
+  onLine?: (line: string) => void
 }
 
 export interface Child {
   /** The exit code; 128 + n after signal n, 127 where the command does not exist, 126 where it cannot run. */
   readonly ended: Promise<number>
+  /** Sends a signal to the group. */
+  signal(name: NodeJS.Signals): void
   /** SIGTERM to the group now, SIGKILL once `graceMs` are over. */
   stop(graceMs: number): void
   /** SIGKILL to the group. */
@@ -33,10 +36,14 @@ export function startChild(options: ChildOptions): Child {
     cwd,
     env,
     detached: true,
-    stdio: ['ignore', 'pipe', 'pipe', ...inherit],
+    stdio: [
+      'ignore',
+      ...(onLine ? (['pipe', 'pipe'] as const) : (['inherit', 'inherit'] as const)),
+      ...inherit,
+    ],
   })
   for (const stream of [child.stdout, child.stderr]) {
-    if (stream) createInterface({ input: stream, crlfDelay: Infinity }).on('line', onLine)
+    if (stream && onLine) createInterface({ input: stream, crlfDelay: Infinity }).on('line', onLine)
   }
   let over = false
   let grace: NodeJS.Timeout | undefined
@@ -46,7 +53,8 @@ export function startChild(options: ChildOptions): Child {
   const ended = new Promise<number>((resolve) => {
     child.once('error', (error) => {
       if (child.pid !== undefined) return
-      onLine(`cannot start ${command}: ${error.message}`)
+      const say = onLine ?? console.error
+      say(`cannot start ${command}: ${error.message}`)
       resolve(errno(error) === 'ENOENT' ? 127 : 126)
     })
     child.once('exit', (code, name) => {
@@ -66,6 +74,7 @@ export function startChild(options: ChildOptions): Child {
   })
   return {
     ended,
+    signal,
     stop(graceMs) {
       if (over) return
       signal('SIGTERM')
@@ -81,6 +90,19 @@ function signalGroup(pid: number, name: NodeJS.Signals): void {
   } catch (error) {
     if (errno(error) !== 'ESRCH') throw error
   }
+}
+
+/** Hands on to the child what this process is told by a signal, until the child has ended. */
+export function forwardSignals(child: Child, onForward: (signal: NodeJS.Signals) => void): void {
+  const signals = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const
+  const forward = (signal: NodeJS.Signals): void => {
+    onForward(signal)
+    child.signal(signal)
+  }
+  for (const signal of signals) process.on(signal, forward)
+  void child.ended.then(() => {
+    for (const signal of signals) process.off(signal, forward)
+  })
 }
 
 /** Calls `handler` at each SIGINT, SIGTERM and SIGHUP, with how many there were. @returns what ends it. */

@@ -5,8 +5,10 @@
  * The descriptor must be open for reading and writing: NFS makes a byte-range lock of it.
  */
 import type * as ChildProcess from 'node:child_process'
+import { constants } from 'node:fs'
 import { createRequire } from 'node:module'
-import { WorkspaceError } from '../errors.ts'
+import { errno, WorkspaceError } from '../errors.ts'
+import { create, open, type FileHandle } from './fs.ts'
 
 export interface Flock {
   /** Which way it goes, for the log. */
@@ -83,6 +85,25 @@ let chosen: Flock | undefined
 export function flock(): Flock {
   chosen ??= fsExtFlock() ?? utilLinuxFlock()
   return chosen
+}
+
+/**
+ * Opens a file to be locked, which NFS wants to be open for writing; makes it where it is missing. Fails for a
+ * symlink (ELOOP) and does not wait for a fifo's other end.
+ */
+export async function openLockFile(path: string): Promise<FileHandle> {
+  const flags = constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK
+  try {
+    return await open(path, flags)
+  } catch (error) {
+    if (errno(error) !== 'ENOENT') throw error
+  }
+  try {
+    return await create(path)
+  } catch (error) {
+    if (errno(error) !== 'EEXIST') throw error
+    return open(path, flags)
+  }
 }
 
 /**

@@ -12,7 +12,11 @@ const of = async (yaml: string, options = {}) =>
 
 describe('a field that is not supported is named', () => {
   const cases: [string, string, string][] = [
-    ['sidecars', `${STEP}\nsidecars: [{name: x}]`, 'spec.sidecars'],
+    [
+      'a port of a sidecar',
+      `${STEP}\nsidecars: [{name: x, script: x, ports: [{containerPort: 80}]}]`,
+      'spec.sidecars[0].ports',
+    ],
     [
       'a secret as a volume',
       `${STEP}\nvolumes: [{name: v, secret: {secretName: x}}]`,
