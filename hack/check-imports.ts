@@ -12,8 +12,9 @@ const MAY_IMPORT: Record<string, string[]> = {
   locks: ['platform', 'volume'],
   retention: ['platform', 'volume', 'stores', 'artifacts'],
   coordinator: ['platform', 'volume', 'stores', 'retention'],
+  'probe-locks': ['platform', 'volume'],
   steps: ['platform', 'volume', 'stores', 'artifacts', 'cache', 'locks', 'retention'],
-  catalog: ['steps', 'coordinator'],
+  catalog: ['steps', 'coordinator', 'probe-locks'],
   local: ['platform', 'volume', 'catalog'],
 }
 /** Files of the machine; everybody else goes through src/platform. */

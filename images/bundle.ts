@@ -1,16 +1,17 @@
-/** Bundles every step program, and the coordinator, to one ES module; what they share, and what is loaded late, lies in chunks beside. */
+/** Bundles every program (the steps', the coordinator, the probe) to one ES module; what they share, and what is loaded late, lies in chunks beside. */
 import { build } from 'esbuild'
 import { join } from 'node:path'
 import { CONTRACTS } from '../src/catalog/contracts.ts'
 
 const root = join(import.meta.dirname, '..')
 
-/** Writes `<out>/<step>.mjs` for every step, and `<out>/coordinator.mjs`. */
+/** Writes `<out>/<step>.mjs` for every step, `<out>/coordinator.mjs` and `<out>/probe-locks.mjs`. */
 export async function bundle(out: string): Promise<void> {
   await build({
     entryPoints: [
       ...CONTRACTS.map(({ name }) => ({ in: join(root, 'src/steps', name, 'main.ts'), out: name })),
       { in: join(root, 'src/coordinator/main.ts'), out: 'coordinator' },
+      { in: join(root, 'src/probe-locks/main.ts'), out: 'probe-locks' },
     ],
     outdir: out,
     outExtension: { '.js': '.mjs' },

@@ -3,35 +3,34 @@
  * table and the reading of it all come. A parameter of a step wins over the pod's environment, that over the
  * ConfigMap, and that over the default.
  */
-import * as z from 'zod'
-import { days, flag, orNone, text } from './schemas.ts'
+import * as z from './zod.ts'
+import { days, flag, oneOf, orNone, text, understood } from './schemas.ts'
 
 export const STRATEGIES = ['pvc', 's3', 'coordinator'] as const
+export const LOCK_BACKENDS = ['volume', 'lease'] as const
 
 /** The ConfigMap that steps read in their namespace; it need not exist. */
 export const CONFIG_MAP = 'shared-workspace'
 
 /** One or more strategies in the order in which they are tried. */
-export const strategies = z.string().transform((value, context) => {
-  const given = value.split(/[\s,]+/).filter(Boolean)
-  const known = given.every((name): name is (typeof STRATEGIES)[number] =>
-    STRATEGIES.some((strategy) => strategy === name),
-  )
-  if (known && given.length > 0 && new Set(given).size === given.length) return given
-  context.addIssue({
-    code: 'custom',
-    message: `expected one or more of ${STRATEGIES.join(', ')}, each once and separated by commas`,
-  })
-  return z.NEVER
-})
+export const strategies = understood(
+  (value) => {
+    const given = value.split(/[\s,]+/).filter(Boolean)
+    const known = given.every((name): name is (typeof STRATEGIES)[number] =>
+      STRATEGIES.some((strategy) => strategy === name),
+    )
+    return known && given.length > 0 && new Set(given).size === given.length ? given : undefined
+  },
+  `expected one or more of ${STRATEGIES.join(', ')}, each once and separated by commas`,
+)
 
 interface Definition<T> {
   description: string
   default: string
-  schema: z.ZodType<T>
+  schema: z.ZodMiniType<T>
 }
 
-const setting = <T>(schema: z.ZodType<T>, description: string, fallback = ''): Definition<T> => ({
+const setting = <T>(schema: z.ZodMiniType<T>, description: string, fallback = ''): Definition<T> => ({
   description,
   default: fallback,
   schema,
@@ -68,6 +67,11 @@ export const CONFIGURATION = {
     text,
     'Certificates in PEM form that the coordinator is trusted by, beside the usual ones.',
   ),
+  LOCK_BACKEND: setting(
+    oneOf(LOCK_BACKENDS),
+    'Where locks live: `volume`, on the shared volume, or `lease`, as Leases of the Kubernetes API.',
+    'volume',
+  ),
 } satisfies Record<string, Definition<unknown>>
 
 export type ConfigurationName = keyof typeof CONFIGURATION
@@ -84,7 +88,7 @@ export type SecretName = keyof typeof SECRETS
 
 /** What steps that store or read artifacts take. */
 export const ARTIFACT_CONFIGURATION = [
-  ...(Object.keys(CONFIGURATION) as ConfigurationName[]),
+  ...(Object.keys(CONFIGURATION) as ConfigurationName[]).filter((name) => name.startsWith('ARTIFACT_')),
   ...(Object.keys(SECRETS) as SecretName[]),
 ]
 

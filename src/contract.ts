@@ -2,14 +2,14 @@
  * The step contract: one definition per step, from which the Task, the StepAction, the README's tables, the
  * env parser of the program and the local runner's mapping all come.
  */
-import * as z from 'zod'
+import * as z from './zod.ts'
 import type { ConfigurationName, SecretName } from './configuration.ts'
 import type { ErrorCode } from './errors.ts'
 
 export interface ParamDefinition<T = unknown> {
   description: string
   /** Reads and checks the text (or, for an array parameter, the texts) that Tekton hands over. */
-  schema: z.ZodType<T>
+  schema: z.ZodMiniType<T>
   /** An array parameter travels in the step's args; a step has at most one. */
   type: 'string' | 'array'
   /** Without a default the parameter is required. */
@@ -55,6 +55,8 @@ export interface StepContract<
   change?: true
   /** Whether it asks the Kubernetes API whether owners live, and what becomes of it without that right. */
   api?: string
+  /** Whether it runs a command, which in the Task form has an image of the user's; the program is a sidecar then. */
+  commandInImage?: true
   /** The params of a small sample TaskRun. */
   sample: Record<string, string | string[]>
 }
@@ -75,16 +77,22 @@ export function defineStep<
 
 /** A parameter read by `schema`; without a default it is required. */
 export function param<T>(
-  schema: z.ZodType<T>,
+  schema: z.ZodMiniType<T>,
   description: string,
   fallback?: string | { task: string; stepAction: string },
 ): ParamDefinition<T> {
   return { schema, description, type: 'string', ...(fallback === undefined ? {} : { default: fallback }) }
 }
 
-/** An array parameter: each element read by `schema`. */
-export function arrayParam<T>(schema: z.ZodType<T>, description: string): ParamDefinition<T[]> {
-  return { schema: z.array(schema).min(1, 'at least one'), description, type: 'array' }
+/** An array parameter: each element read by `schema`; at least one, unless there is a default. */
+export function arrayParam<T>(
+  schema: z.ZodMiniType<T>,
+  description: string,
+  fallback?: string[],
+): ParamDefinition<T[]> {
+  const array = z.array(schema)
+  if (fallback) return { schema: array, description, type: 'array', default: fallback }
+  return { schema: array.check(z.minLength(1, 'at least one')), description, type: 'array' }
 }
 
 export type ParamValues<C extends StepContract> = {

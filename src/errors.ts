@@ -50,6 +50,14 @@ export const ERRORS = {
     exit: 44,
     means: 'the log of a lock on the volume cannot be read, so nobody gets the lock',
   },
+  LOCK_BACKEND_UNAVAILABLE: {
+    exit: 45,
+    means: 'the Kubernetes API that keeps the lock as a Lease cannot be reached, or refuses',
+  },
+  LOCK_LOST: {
+    exit: 46,
+    means: 'the lock was lost while a command ran under it, and the command was stopped',
+  },
   RUN_NOT_FOUND: { exit: 50, means: 'no such run on the volume' },
   RESULT_TOO_LARGE: { exit: 60, means: 'results over 1 KiB, which Tekton might drop' },
 } as const

@@ -5,6 +5,13 @@ import { ERRORS, type WorkspaceError } from './errors.ts'
 export type Event =
   | { event: 'volume-initialised'; volumeId: string }
   | { event: 'volume-probed'; summary: string }
+  | {
+      event: 'probed-across-nodes'
+      exclusion: 'yes' | 'no'
+      nodes: string[]
+      reasons: string[]
+      flock: string
+    }
   | { event: 'run-initialised'; runId: string; path: string; template?: string }
   | { event: 'run-found'; runId: string; path: string }
   | { event: 'artifact-stored'; uri: string; digest: string; files: number; bytes: number; newBytes: number }
@@ -49,7 +56,12 @@ export type Event =
   | { event: 'lock-skipped'; lock: string; holder: string }
   | { event: 'release-waiting'; lock: string; pods: string[] }
   | { event: 'lock-released'; lock: string; epoch: number }
+  | { event: 'lock-lost'; lock: string; epoch: number; why: string }
+  | { event: 'flock-waiting'; lock: string; path: string; waitedMs: number }
+  | { event: 'command-signalled'; lock: string; signal: string }
+  | { event: 'command-ended'; lock: string; epoch: number; exitCode: number }
   | { event: 'lock-taken-over'; lock: string; epoch: number; from: string; evidence: string }
+  | { event: 'lock-forced'; lock: string; ticket: string; epoch?: number; holder: string; reason: string }
   | { event: 'waiter-dropped'; lock: string; waiter: string; evidence: string }
   | { event: 'status-set'; runId: string; agent?: string; phase: string }
   | { event: 'run-closed'; runId: string; phase: string }
@@ -78,6 +90,8 @@ export function describe(e: Event): string {
       return `volume ${e.volumeId} initialised`
     case 'volume-probed':
       return `volume probed: ${e.summary}`
+    case 'probed-across-nodes':
+      return `locks exclude between ${e.nodes.join(' and ')}: ${[e.exclusion, ...e.reasons].join('; ')} (flock ${e.flock})`
     case 'run-initialised':
       return `run ${e.runId} initialised at ${e.path}${e.template ? ` from template ${e.template}` : ''}`
     case 'run-found':
@@ -116,8 +130,18 @@ export function describe(e: Event): string {
       return `lock ${e.lock} is kept until what was told to stop has stopped: ${e.pods.join(', ')}`
     case 'lock-released':
       return `lock ${e.lock} released, epoch ${e.epoch}`
+    case 'lock-lost':
+      return `lock ${e.lock} is lost, epoch ${e.epoch}: ${e.why}`
+    case 'flock-waiting':
+      return `lock ${e.lock}: waiting for a program that holds ${e.path} by flock, ${seconds(e.waitedMs)} so far`
+    case 'command-signalled':
+      return `lock ${e.lock}: ${e.signal} to the command`
+    case 'command-ended':
+      return `lock ${e.lock}: the command ended with ${e.exitCode}, epoch ${e.epoch}`
     case 'lock-taken-over':
       return `lock ${e.lock} taken over from ${e.from}, epoch ${e.epoch}: ${e.evidence}`
+    case 'lock-forced':
+      return `lock ${e.lock}: ${e.epoch === undefined ? 'the wait' : `the hold with epoch ${e.epoch}`} of ${e.holder} was ended by force: ${e.reason}`
     case 'waiter-dropped':
       return `waiter ${e.waiter} dropped from the queue of lock ${e.lock}: ${e.evidence}`
     case 'status-set':

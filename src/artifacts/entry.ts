@@ -3,7 +3,7 @@
  * index.json of an OCI image layout. A seal says that somebody has retrieved the artifact below it. Both compete
  * for the same next name, so exactly one of "sealed" and "replaced" happens.
  */
-import * as z from 'zod'
+import * as z from '../zod.ts'
 import { WorkspaceError } from '../errors.ts'
 import type { Identity } from '../identity.ts'
 import { parseJson } from '../json.ts'
@@ -38,16 +38,16 @@ const IndexJson = z.object({
   manifests: z.tuple([
     z.object({
       mediaType: z.literal(MEDIA_TYPES.manifest),
-      digest: z.string().regex(DIGEST),
-      size: z.int().nonnegative(),
-      annotations: z.record(z.string(), z.string()).optional(),
+      digest: z.string().check(z.regex(DIGEST)),
+      size: z.int().check(z.nonnegative()),
+      annotations: z.optional(z.record(z.string(), z.string())),
     }),
   ]),
 })
 
-/** The newest artifact among entries: seals are not artifacts. */
+/** The newest artifact among entries: seals are not artifacts, and below the highest epoch nothing is read. */
 export const newestArtifact = (entries: readonly StoreEntry[]): StoreEntry | undefined =>
-  entries.findLast(({ kind }) => kind === 'artifact')
+  entries.findLast(({ kind, epoch }) => kind === 'artifact' && epoch === entries.at(-1)?.epoch)
 
 /** @throws WorkspaceError DIGEST_MISMATCH where it is no index.json of ours, ARTIFACT_NOT_FOUND where it is gone */
 export async function readEntry(store: ArtifactStore, path: EntryPath, name: string): Promise<StoredEntry> {
@@ -114,6 +114,10 @@ export function indexJson(
 
 export const sealDocument = (identity: Identity): string =>
   canonicalJson({ sealed: 'the artifact below was retrieved', by: originOf(identity) })
+
+/** Of the entry that begins an epoch where there was nothing: it takes a name, as a seal does. */
+export const openedDocument = (identity: Identity): string =>
+  canonicalJson({ opened: 'there was no artifact before this epoch', by: originOf(identity) })
 
 function originOf({ run, taskRun, task, pod, node }: Identity): Record<string, string> {
   return {

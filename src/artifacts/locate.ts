@@ -106,15 +106,21 @@ async function findIn(store: ArtifactStore, runId: string, reference: Reference)
 
 /**
  * The newest artifact of an output, after which it is not replaced any more without `overwrite`. Where a
- * replacement takes the seal's name first, that replacement is the newest. @returns its name
+ * replacement takes the seal's name first, that replacement is the newest. A seal in an epoch that was superseded
+ * by then seals nothing, so it is made again in the new one. @returns its name
  */
 async function sealNewest({ store, path, newest, uri }: Found, { identity, emit }: Asking): Promise<string> {
   let current = newest
   try {
-    await addEntry(store, path, newest.epoch, async (entries) => {
-      current = newestArtifact(entries) ?? newest
-      return current === entries.at(-1) ? { kind: 'seal', document: sealDocument(identity) } : undefined
-    })
+    for (let epoch = -1; epoch !== current.epoch;) {
+      epoch = current.epoch
+      const seal = await addEntry(store, path, epoch, async (entries) => {
+        current = newestArtifact(entries) ?? newest
+        const isOpen = current === entries.at(-1) && current.epoch === epoch
+        return isOpen ? { kind: 'seal', document: sealDocument(identity) } : undefined
+      })
+      if (seal) current = newestArtifact(await store.entries(path)) ?? current
+    }
   } catch (error) {
     if (!['EROFS', 'EACCES', 'EPERM'].includes(errno(error) ?? '')) throw error
     const detail = `${errno(error)}: what is retrieved may be replaced by a retry of its task`

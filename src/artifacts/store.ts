@@ -5,7 +5,9 @@ import type { Identity } from '../identity.ts'
 import { onFirstAvailable, type StoreOpener } from '../stores/open.ts'
 import { missingBlob } from '../stores/digest.ts'
 import type { ArtifactStore, Digest, EntryPath, StoreEntry, Strategy } from '../stores/store.ts'
+import { requireNewest, type Fence } from '../volume/fence.ts'
 import { addEntry, indexJson, newestArtifact, outputPath, readEntry, UNFENCED } from './entry.ts'
+import { openEpoch, requireUnfenced } from './fence.ts'
 import { CONTENT_ANNOTATIONS } from './format.ts'
 import { readManifest } from './manifest.ts'
 import { uriOf } from './reference.ts'
@@ -20,6 +22,8 @@ export interface StoreRequest {
   output: string
   /** Replaces other content, whoever stored it and whoever has retrieved it. */
   overwrite: boolean
+  /** The hold under which it is stored. With one there is one store: several would each have their own epochs. */
+  fence?: Fence | undefined
   emit: Emit
   signal: AbortSignal
 }
@@ -37,14 +41,15 @@ export interface StoredArtifact {
 /**
  * Stores `source` and publishes it under `<run>/<task>/<output>`. Content that is there already costs no new
  * bytes; the same content under the same name is no change at all.
- * @throws WorkspaceError ARTIFACT_EXISTS, SOURCE_CHANGED, SOURCE_NOT_FOUND, UNSAFE_PATH, UNSUPPORTED_FILE;
- *   nothing is published then
+ * @throws WorkspaceError ARTIFACT_EXISTS, SOURCE_CHANGED, SOURCE_NOT_FOUND, UNSAFE_PATH, UNSUPPORTED_FILE:
+ *   nothing is published then; STALE_LOCK where the fence's hold is over: nobody sees what was published then
  */
 export async function storeArtifact(request: StoreRequest): Promise<StoredArtifact> {
-  const { identity, output } = request
+  const { identity, output, fence, stores } = request
+  if (fence && stores.length > 1) throw fenceInOneStore(fence, stores)
   const name = { runId: identity.run.uid, task: identity.task, output }
   const path = outputPath(name)
-  return onFirstAvailable(request.stores, request.emit, (store) =>
+  return onFirstAvailable(stores, request.emit, (store) =>
     storeIn(store, path, uriOf({ place: store.place, ...name }), request),
   )
 }
@@ -55,19 +60,25 @@ async function storeIn(
   uri: string,
   request: StoreRequest,
 ): Promise<StoredArtifact> {
-  const { identity, source, output, signal, emit } = request
+  const { identity, source, output, fence, signal, emit } = request
+  await fence?.check()
   const stored = await storeContent(store.blobs, source, signal)
   const { manifest, content, newBytes } = stored
   const counts = { files: content.files, bytes: content.bytes }
   let unchanged: Digest | undefined
-  await addEntry(store, path, UNFENCED, async (entries) => {
+  const requireSeen = (entries: readonly StoreEntry[]): void =>
+    fence ? requireNewest(entries, uri, fence) : requireUnfenced(entries, uri)
+  if (fence) await openEpoch(store, path, fence, identity)
+  await addEntry(store, path, fence?.epoch ?? UNFENCED, async (entries) => {
     signal.throwIfAborted()
     unchanged = await currentIfEqual(request, store, path, entries, uri, content.digest)
+    if (!unchanged) requireSeen(entries)
     return unchanged ? undefined : { kind: 'artifact', document: indexJson(manifest, output, identity) }
   })
   const digest = unchanged ?? manifest.digest
   if (unchanged) emit({ event: 'artifact-unchanged', uri, digest })
   else {
+    requireSeen(await store.entries(path))
     await keepReused(store, stored, request)
     await store.nameRun(identity.run)
     emit({ event: 'artifact-stored', uri, digest, ...counts, newBytes })
@@ -126,3 +137,10 @@ async function currentIfEqual(
 function because(sealed: boolean): string {
   return sealed ? 'and somebody has retrieved that' : 'and by this same pod'
 }
+
+const fenceInOneStore = (fence: Fence, stores: readonly StoreOpener[]): WorkspaceError =>
+  new WorkspaceError('USAGE', `the fence ${fence.name} needs one strategy, not several`, {
+    expected: 'one strategy',
+    found: stores.map(({ strategy }) => strategy).join(', '),
+    hint: 'name one in the parameter strategy: a fence in one store does not reach what falls back to another',
+  })

@@ -6,6 +6,7 @@ import { contract as cacheRestore } from '../steps/cache-restore/contract.ts'
 import { contract as cacheSave } from '../steps/cache-save/contract.ts'
 import { contract as lockAcquire } from '../steps/lock-acquire/contract.ts'
 import { contract as lockRelease } from '../steps/lock-release/contract.ts'
+import { contract as withLock } from '../steps/with-lock/contract.ts'
 import { contract as workspaceArchive } from '../steps/workspace-archive/contract.ts'
 import { contract as workspaceCleanup } from '../steps/workspace-cleanup/contract.ts'
 import { contract as workspaceInit } from '../steps/workspace-init/contract.ts'
@@ -19,6 +20,7 @@ export const CONTRACTS: readonly StepContract[] = [
   cacheSave,
   lockAcquire,
   lockRelease,
+  withLock,
   workspaceStatus,
   workspaceArchive,
   workspaceCleanup,

@@ -3,6 +3,7 @@ import { CONTRACTS } from './contracts.ts'
 import { coordinator } from './coordinator.ts'
 import { claim, cronJob, rights } from './maintenance.ts'
 import { SERVICE_ACCOUNT } from './names.ts'
+import { probeLocks } from './probe-locks.ts'
 import { demoPipeline } from './pipelines/demo.ts'
 import { multiAgentPipeline } from './pipelines/multi-agent.ts'
 import { pipelineReadme } from './pipelines/readme.ts'
@@ -47,6 +48,7 @@ export function generatedFiles(settings: Settings): Map<string, string> {
   files.set('maintenance/rights.yaml', renderYaml(...rights()))
   files.set('maintenance/cronjob.yaml', renderYaml(cronJob(settings)))
   files.set('maintenance/coordinator.yaml', renderYaml(...coordinator(settings)))
+  files.set('maintenance/probe-locks.yaml', renderYaml(probeLocks(settings)))
   files.set('maintenance/install.yaml', renderYaml(...maintenance, ...tasks, ...stepActions, ...pipelines))
   return files
 }

@@ -18,11 +18,16 @@ export const claim = ({ claim: name, size, storageClass }: Settings): object => 
   },
 })
 
-/** The least that liveness needs: whether owners are finished, and whether pods of theirs are left. */
+/** The least that liveness needs, whether owners are finished and pods of theirs left; and locks that are Leases. */
 const RULES = [
   { apiGroups: ['tekton.dev'], resources: ['pipelineruns'], verbs: ['get'] },
   { apiGroups: ['tekton.dev'], resources: ['taskruns'], verbs: ['get', 'list'] },
   { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list'] },
+  {
+    apiGroups: ['coordination.k8s.io'],
+    resources: ['leases'],
+    verbs: ['get', 'list', 'create', 'update', 'patch'],
+  },
 ]
 
 export const rights = (): object[] => {

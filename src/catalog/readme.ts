@@ -2,6 +2,8 @@
 import { CONFIGURATION, settingName, type ConfigurationName } from '../configuration.ts'
 import { ERRORS } from '../errors.ts'
 import { workspaceParam, type StepContract } from '../contract.ts'
+import { imageParam } from './command-in-image.ts'
+import { DEFAULTS } from './settings.ts'
 import { defaultOf, type Form } from './step.ts'
 
 /** Failures that any step can meet. */
@@ -61,10 +63,16 @@ function parameterRows(contract: StepContract, form: Form): string[][] {
   const params = Object.entries(contract.params).map(([name, definition]) => {
     const fallback = defaultOf(definition, form)
     const shown =
-      fallback === undefined ? '**required**' : fallback === '' ? 'none' : `\`${String(fallback)}\``
+      fallback === undefined ? '**required**' : String(fallback) === '' ? 'none' : `\`${String(fallback)}\``
     return [`\`${name}\`${definition.type === 'array' ? ' (array)' : ''}`, shown, definition.description]
   })
-  return form === 'stepAction' ? [...paths, ...params] : params
+  if (form === 'stepAction') return [...paths, ...params]
+  return contract.commandInImage ? [...params, imageRow()] : params
+}
+
+function imageRow(): string[] {
+  const { name, description } = imageParam(DEFAULTS)
+  return [`\`${name}\``, "this project's own", description]
 }
 
 const workspaceRows = (contract: StepContract): string[][] =>

@@ -1,4 +1,5 @@
 import type { StepContract } from '../contract.ts'
+import { commandInImage, imageParam } from './command-in-image.ts'
 import { catalogDescription, catalogMetadata } from './metadata.ts'
 import type { Settings } from './settings.ts'
 import { stepContainer, stepParams, stepResults } from './step.ts'
@@ -13,16 +14,20 @@ export function taskOf(contract: StepContract, settings: Settings): Task {
     spec: {
       displayName: contract.displayName,
       description: catalogDescription(contract.summary, contract.description),
-      params: stepParams(contract, 'task'),
+      params: [...stepParams(contract, 'task'), ...(contract.commandInImage ? [imageParam(settings)] : [])],
       workspaces: Object.entries(contract.workspaces).map(([name, workspace]) => ({ name, ...workspace })),
       results: stepResults(contract),
-      steps: [
-        {
-          name: contract.name,
-          ...stepContainer(contract, 'task', settings),
-          computeResources: contract.resources,
-        },
-      ],
+      ...(contract.commandInImage
+        ? commandInImage(contract, settings)
+        : {
+            steps: [
+              {
+                name: contract.name,
+                ...stepContainer(contract, 'task', settings),
+                computeResources: contract.resources,
+              },
+            ],
+          }),
     },
   }
 }

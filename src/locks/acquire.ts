@@ -3,12 +3,15 @@ import { WorkspaceError } from '../errors.ts'
 import { beginAcquisition, type AcquireOptions, type Acquisition } from './acquisition.ts'
 import type { LockBackend } from './backend.ts'
 import { grant, grantOrQueue } from './decide.ts'
-import type { Hold, LockState } from './format.ts'
-import { createObserver, holderSubject, waiterSubject } from './observer.ts'
+import type { Hold, LockState, Request } from './format.ts'
+import { orLeave } from './leave.ts'
+import { admits } from './modes.ts'
+import { createObserver, holderSubject, waiterSubject, type Subject } from './observer.ts'
 import { release } from './release.ts'
 import { removeSubject } from './remove.ts'
 import { notAcquired, title, whoHolds } from './say.ts'
 import { waitForTurn } from './wait.ts'
+import { worst, type Finding } from './watchers.ts'
 
 /** `holder` names, for people, who holds the lock now. */
 export type Outcome =
@@ -16,10 +19,11 @@ export type Outcome =
   | { acquired: false; holder: string; waitedMs: number }
 
 /**
- * Acquires the exclusive lock `name`. A TaskRun that holds it already gets its hold again, with a new epoch if
+ * Acquires the lock `name`. A TaskRun that holds it already gets its hold again, with a new epoch if
  * this is a new attempt; other tasks of the same run are excluded like anybody else.
  * @returns `acquired: false` only with the policy `skip`.
- * @throws WorkspaceError LOCK_NOT_ACQUIRED by policy or deadline; LIVENESS_UNKNOWN where nothing could ever tell
+ * @throws WorkspaceError USAGE for terms that make no sense, or other ones than those of the TaskRun's own hold;
+ * LOCK_NOT_ACQUIRED by policy or deadline; LIVENESS_UNKNOWN where nothing could ever tell
  * that this hold, or the one in the way, is over; LOCK_DAMAGED; UNSAFE_PATH for a bad name.
  */
 export async function acquire(locks: LockBackend, name: string, options: AcquireOptions): Promise<Outcome> {
@@ -64,7 +68,9 @@ async function requireLiveness({ me, lock: { name }, liveness }: Acquisition): P
 
 async function queueUp(acquisition: Acquisition): Promise<Hold> {
   const { lock, me, tuning } = acquisition
-  const entry = await lock.change((state) => grantOrQueue(state, me, tuning.waiterHeartbeat))
+  const entry = await lock
+    .change((state) => grantOrQueue(state, me, tuning.waiterHeartbeat))
+    .catch(orLeave(acquisition))
   return 'epoch' in entry ? entry : waitForTurn(acquisition)
 }
 
@@ -73,16 +79,30 @@ async function lookOnce(acquisition: Acquisition): Promise<Hold | LockState> {
   const { lock, me, policy, liveness, signal, tuning } = acquisition
   for (;;) {
     signal.throwIfAborted()
-    const found = await lock.change<Hold | LockState>((state) => {
-      const next = grant(state, me)
-      return 'append' in next ? next : { done: next.done ?? state }
-    })
+    const found = await lock
+      .change<Hold | LockState>((state) => {
+        const next = grant(state, me)
+        return 'append' in next ? next : { done: next.done ?? state }
+      })
+      .catch(orLeave(acquisition))
     if ('epoch' in found) return found
-    const [holder, first] = [found.holders[0], found.queue[0]]
-    const subject = holder ? holderSubject(holder) : waiterSubject(first!)
-    const verdict = await createObserver(subject, found.seq, liveness, tuning).ask()
-    if (verdict.state === 'gone') await removeSubject(acquisition, subject, verdict.evidence)
-    else if (policy === 'skip') return found
-    else throw notAcquired(acquisition, found, verdict)
+    const findings: Finding[] = []
+    for (const subject of inTheWay(found, me)) {
+      const verdict = await createObserver(subject, found.seq, liveness, tuning).ask()
+      if (verdict.state === 'gone') await removeSubject(acquisition, subject, verdict.evidence)
+      findings.push({ subject, verdict })
+    }
+    if (findings.some(({ verdict }) => verdict.state === 'gone')) continue
+    if (policy === 'skip') return found
+    throw notAcquired(acquisition, found, worst(findings))
   }
+}
+
+/** The holders, or where the lock would admit `me` beside them, whoever comes first. */
+function inTheWay({ holders, queue }: LockState, me: Request): Subject[] {
+  const admitted = admits(
+    holders.map(({ request }) => request),
+    me,
+  )
+  return admitted ? queue.slice(0, 1).map(waiterSubject) : holders.map(holderSubject)
 }

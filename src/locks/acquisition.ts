@@ -4,7 +4,8 @@ import { monotonic } from '../platform/clock.ts'
 import { uuid } from '../platform/random.ts'
 import type { Liveness } from '../volume/liveness.ts'
 import type { LockBackend, LockStore } from './backend.ts'
-import type { Heartbeat, Request } from './format.ts'
+import type { Heartbeat, Mode, Request } from './format.ts'
+import { requireSaneTerms } from './require-sane-terms.ts'
 import { whoIs } from './say.ts'
 import { TUNING, type Tuning } from './tuning.ts'
 
@@ -12,6 +13,10 @@ export interface AcquireOptions {
   identity: Identity
   /** Whose end ends the hold: the whole run's, or this task's. */
   scope: 'run' | 'task'
+  /** `exclusive` by default. */
+  mode?: Mode
+  /** How many may hold it at once, for the mode `counting`. */
+  limit?: number | undefined
   /** Where the lock is held: wait in the queue until `timeoutMs` are over, or look once and skip or fail. */
   policy: 'wait' | 'skip' | 'fail'
   timeoutMs: number
@@ -38,15 +43,18 @@ export interface Acquisition extends AcquireOptions {
   waited: () => number
 }
 
+/** @throws WorkspaceError USAGE, UNSAFE_PATH for a bad name */
 export function beginAcquisition(locks: LockBackend, name: string, options: AcquireOptions): Acquisition {
-  const { identity, scope, maxHoldMs, heartbeat, priority = 0 } = options
+  requireSaneTerms(options)
+  const { identity, scope, mode = 'exclusive', limit, maxHoldMs, heartbeat, priority = 0 } = options
   const tuning = { ...TUNING, ...options.tuning }
   const startedAt = monotonic()
   const me: Request = {
     ticket: uuid(),
     owner: scope === 'run' ? identity.run : identity.taskRun,
     by: whoIs(identity),
-    mode: 'exclusive',
+    mode,
+    ...(limit === undefined ? {} : { limit }),
     priority,
     ...(maxHoldMs === undefined ? {} : { maxHoldMs }),
     ...(heartbeat === undefined ? {} : { heartbeat }),

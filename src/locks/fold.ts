@@ -1,4 +1,5 @@
 /** The state of a lock as the fold of its events. Pure: no clock, no file, the same for every reader. */
+import { admits } from './modes.ts'
 import type { Ended, Hold, LockState, Request, StoredEvent, Waiter } from './format.ts'
 
 export const EMPTY: LockState = { seq: 0, holders: [], queue: [], ended: [] }
@@ -67,8 +68,9 @@ function grant(state: LockState, event: StoredEvent & { kind: 'granted' }): Lock
         'a new attempt of its TaskRun',
       )
     : before
-  if (freed.holders.length > 0) throw new ImpossibleEvent(`event ${seq} grants a lock that is held`)
-  return { ...freed, holders: [{ request, epoch: seq, at }] }
+  const holding = freed.holders.map((hold) => hold.request)
+  if (!admits(holding, request)) throw new ImpossibleEvent(`event ${seq} grants a lock that is held`)
+  return { ...freed, holders: [...freed.holders, { request, epoch: seq, at }] }
 }
 
 interface End {
@@ -90,6 +92,7 @@ function end(state: LockState, event: End, how: Ended['how'], why: string): Lock
     ticket: event.ticket,
     epoch: hold.epoch,
     owner: hold.request.owner,
+    since: hold.at,
     how,
     by,
     why,

@@ -2,11 +2,18 @@
  * What a lock is on the volume, version 1. Later kinds of events, modes and fields extend it: a reader refuses a
  * kind or a mode that it does not know, and carries along fields that it does not know.
  */
-import * as z from 'zod'
+import * as z from '../zod.ts'
 import { WorkspaceError } from '../errors.ts'
 import type { Owner } from '../identity.ts'
 
 export const LOCK_FORMAT = 1
+
+/**
+ * How holds go together: an exclusive one with no other, shared ones with each other, counting ones with each
+ * other up to the limit that they all name.
+ */
+export const MODES = ['exclusive', 'shared', 'counting'] as const
+export type Mode = (typeof MODES)[number]
 
 /** The process that did something: a TaskRun's attempt. */
 export interface Who {
@@ -30,7 +37,9 @@ export interface Request {
   /** Whose end ends the hold. */
   owner: Owner
   by: Who
-  mode: 'exclusive'
+  mode: Mode
+  /** How many may hold it at once: of a counting request only. */
+  limit?: number
   /** Higher goes first; equal ones in the order in which they came. */
   priority: number
   /** Watched for longer than this, the hold is taken over even if its owner lives. */
@@ -73,6 +82,8 @@ export interface Ended {
   ticket: string
   epoch: number
   owner: Owner
+  /** Since when it was held; a version before this one did not record it. */
+  since?: string
   how: 'released' | 'taken-over' | 'forced' | 'retried'
   /** Who ended it, with which evidence or reason. */
   by: Who
@@ -104,13 +115,13 @@ export type LockEvent =
 
 export type StoredEvent = LockEvent & { v: 1; seq: number; at: string }
 
-const seq = z.int().positive()
-const ms = z.number().nonnegative()
+const seq = z.int().check(z.positive())
+const ms = z.number().check(z.nonnegative())
 const Owner = z.looseObject({
   kind: z.enum(['PipelineRun', 'TaskRun', 'Pod', 'LocalRun']),
   namespace: z.string(),
   name: z.string(),
-  uid: z.string().min(1),
+  uid: z.string().check(z.minLength(1)),
 })
 const Who = z.looseObject({
   taskRun: Owner,
@@ -120,21 +131,29 @@ const Who = z.looseObject({
 })
 const Heartbeat = z.looseObject({ everyMs: ms, ttlMs: ms })
 const ticket = z.uuid()
-const Request = z.looseObject({
-  ticket,
-  owner: Owner,
-  by: Who,
-  mode: z.literal('exclusive'),
-  priority: z.int(),
-  maxHoldMs: ms.exactOptional(),
-  heartbeat: Heartbeat.exactOptional(),
-})
-const watched = { ms, beat: z.int().gte(-1), unchangedMs: ms }
-const Watched = z.looseObject({ ...watched, until: seq }).exactOptional()
+const Request = z
+  .looseObject({
+    ticket,
+    owner: Owner,
+    by: Who,
+    mode: z.enum(MODES),
+    limit: z.exactOptional(z.int().check(z.positive())),
+    priority: z.int(),
+    maxHoldMs: z.exactOptional(ms),
+    heartbeat: z.exactOptional(Heartbeat),
+  })
+  .check(
+    z.refine(({ mode, limit }) => (mode === 'counting') === (limit !== undefined), {
+      path: ['limit'],
+      error: 'a limit belongs to the mode counting, and to no other',
+    }),
+  )
+const watched = { ms, beat: z.int().check(z.gte(-1)), unchangedMs: ms }
+const Watched = z.exactOptional(z.looseObject({ ...watched, until: seq }))
 
 const KINDS = {
   queued: z.looseObject({ kind: z.literal('queued'), request: Request, heartbeat: Heartbeat }),
-  granted: z.looseObject({ kind: z.literal('granted'), request: Request, replaces: ticket.exactOptional() }),
+  granted: z.looseObject({ kind: z.literal('granted'), request: Request, replaces: z.exactOptional(ticket) }),
   released: z.looseObject({ kind: z.literal('released'), ticket, epoch: seq, by: Who }),
   withdrawn: z.looseObject({ kind: z.literal('withdrawn'), ticket, why: z.string() }),
   'taken-over': z.looseObject({
@@ -153,10 +172,10 @@ const KINDS = {
     watched: z.looseObject(watched),
     by: Who,
   }),
-} satisfies Record<LockEvent['kind'], z.ZodType<LockEvent>>
+} satisfies Record<LockEvent['kind'], z.ZodMiniType<LockEvent>>
 
-const Snapshot: z.ZodType<LockState> = z.looseObject({
-  seq: z.int().nonnegative(),
+const Snapshot: z.ZodMiniType<LockState> = z.looseObject({
+  seq: z.int().check(z.nonnegative()),
   holders: z.array(z.looseObject({ request: Request, epoch: seq, at: z.string(), watched: Watched })),
   queue: z.array(
     z.looseObject({ request: Request, heartbeat: Heartbeat, seq, at: z.string(), watched: Watched }),
@@ -166,6 +185,7 @@ const Snapshot: z.ZodType<LockState> = z.looseObject({
       ticket,
       epoch: seq,
       owner: Owner,
+      since: z.exactOptional(z.string()),
       how: z.enum(['released', 'taken-over', 'forced', 'retried']),
       by: Who,
       why: z.string(),
@@ -177,16 +197,25 @@ const Snapshot: z.ZodType<LockState> = z.looseObject({
 /** The event in a file's text. `path` is for messages. @throws WorkspaceError LOCK_DAMAGED, FORMAT_UNSUPPORTED. */
 export function parseEvent(text: string, expectedSeq: number, path: string): StoredEvent {
   const value = parseVersion(text, path)
-  const schema = KINDS[value['kind'] as LockEvent['kind']] as z.ZodType<LockEvent> | undefined
+  const schema = KINDS[value['kind'] as LockEvent['kind']] as z.ZodMiniType<LockEvent> | undefined
   if (!schema && typeof value['kind'] === 'string') throw newer(path, `an event of kind ${value['kind']}`)
   if (!schema) throw damaged(path, 'an event without a kind')
-  const file = z.looseObject({ v: z.literal(1), seq: z.literal(expectedSeq), at: z.string() }).and(schema)
+  const file = z.intersection(
+    z.looseObject({ v: z.literal(1), seq: z.literal(expectedSeq), at: z.string() }),
+    schema,
+  )
   return checked(file, value, path)
 }
 
 /** The state in a snapshot's text. @throws WorkspaceError LOCK_DAMAGED, FORMAT_UNSUPPORTED. */
 export function parseSnapshot(text: string, expectedSeq: number, path: string): LockState {
-  const file = z.looseObject({ v: z.literal(1), seq: z.literal(expectedSeq) }).and(Snapshot)
+  const file = z.intersection(z.looseObject({ v: z.literal(1), seq: z.literal(expectedSeq) }), Snapshot)
+  return checked(file, parseVersion(text, path), path)
+}
+
+/** The state in a text that is all that there is of the lock. @throws WorkspaceError LOCK_DAMAGED, FORMAT_UNSUPPORTED. */
+export function parseState(text: string, path: string): LockState {
+  const file = z.intersection(z.looseObject({ v: z.literal(1) }), Snapshot)
   return checked(file, parseVersion(text, path), path)
 }
 
@@ -195,6 +224,8 @@ export const formatEvent = (event: LockEvent, seq: number, at: string): string =
 
 export const formatSnapshot = (state: LockState): string =>
   JSON.stringify({ ...state, v: LOCK_FORMAT }, null, 2)
+
+export const formatState = (state: LockState): string => JSON.stringify({ ...state, v: LOCK_FORMAT })
 
 function parseVersion(text: string, path: string): Record<string, unknown> {
   let value: unknown
@@ -208,7 +239,7 @@ function parseVersion(text: string, path: string): Record<string, unknown> {
   return { ...value }
 }
 
-function checked<T>(schema: z.ZodType<T>, value: unknown, path: string): T {
+function checked<T>(schema: z.ZodMiniType<T>, value: unknown, path: string): T {
   const result = schema.safeParse(value)
   if (result.success) return result.data
   const modes = result.error.issues.filter((issue) => issue.path.at(-1) === 'mode')
@@ -222,7 +253,7 @@ export function damaged(path: string, found: string, cause?: unknown): Workspace
   return new WorkspaceError('LOCK_DAMAGED', `the log of a lock is damaged at ${path}`, {
     expected: 'what the steps of this product wrote there, unchanged',
     found,
-    hint: `keep a copy for a report; once nothing uses the lock, remove its folder, and its epochs begin anew`,
+    hint: `keep a copy for a report; once nothing uses the lock, remove its folder or Lease, and its epochs begin anew`,
     cause,
   })
 }

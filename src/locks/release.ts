@@ -5,7 +5,7 @@ import type { Identity, Owner } from '../identity.ts'
 import type { LockBackend } from './backend.ts'
 import { REMEMBERED } from './fold.ts'
 import type { Ended, Hold, LockState } from './format.ts'
-import { describeHold, whoIs } from './say.ts'
+import { describeHold, stale, whoIs } from './say.ts'
 
 export interface ReleaseOptions {
   identity: Identity
@@ -57,24 +57,18 @@ function endOf(state: LockState, name: string, identity: Identity, epoch: number
   const end = state.ended.find((other) =>
     epoch === undefined ? owns(identity, other.owner) : other.epoch === epoch,
   )
-  const oldest = state.ended[REMEMBERED - 1]
-  if (!end && epoch !== undefined && oldest && epoch < oldest.epoch)
-    throw stale(name, epoch, 'so long ago that how is not recorded any more')
+  const isForgotten = state.ended.length === REMEMBERED && state.ended.some((other) => other.epoch > epoch!)
+  if (!end && epoch !== undefined && isForgotten)
+    throw stale(name, epoch, 'so long ago that how is not recorded any more', 'this release')
   if (!end || !owns(identity, end.owner)) throw notHeld(name, epoch, state)
   if (end.how === 'released') return end
   throw stale(
     name,
     end.epoch,
     `${end.how} at ${end.at} by ${end.by.taskRun.namespace}/${end.by.taskRun.name}: ${end.why}`,
+    'this release',
   )
 }
-
-const stale = (name: string, epoch: number, found: string): WorkspaceError =>
-  new WorkspaceError('STALE_LOCK', `the hold of lock ${name} with epoch ${epoch} ended before this release`, {
-    expected: 'a hold that lasts until its owner releases it',
-    found,
-    hint: 'another may have worked at the same time: check what this run did while it believed to hold the lock',
-  })
 
 function notHeld(name: string, epoch: number | undefined, { holders }: LockState): WorkspaceError {
   return new WorkspaceError('LOCK_NOT_HELD', `the lock ${name} is not held by this run or task`, {

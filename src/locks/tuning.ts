@@ -1,11 +1,13 @@
 /** How often and how long. Users have no say in these; tests shorten them. All times in milliseconds. */
 export const TUNING = {
-  /** How often the head of the queue reads the log. */
+  /** How often a waiter looks where the queue moves fast (pace.ts). */
+  leastPollMs: 20,
+  /** How often the head of the queue reads the log at the least. */
   headPollMs: 250,
-  /** How often the others list the heartbeats: with jitter under maxGapMs, or what they watch would not count. */
+  /** How often the others list the heartbeats at the least: with jitter under maxGapMs, or what they watch would not count. */
   waiterPollMs: 3_600,
   /** How often the others read the log although the heartbeats show no change in the queue. */
-  waiterReadMs: 30_000,
+  waiterReadMs: 60_000,
   /** What a waiter promises. */
   waiterHeartbeat: { everyMs: 20_000, ttlMs: 60_000 },
   /** Two reads further apart than this have nothing watched between them. */

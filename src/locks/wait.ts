@@ -1,17 +1,19 @@
 /**
- * Waiting in the queue of a lock. Only the head reads the log often and watches the holder. Whoever is behind
- * lists the heartbeats, which cost one listing and change whenever somebody enters or leaves the queue, and
- * watches the waiter ahead: so that a killed one is dropped by the next.
+ * Waiting in the queue of a lock. Only the head reads the log often and watches the holders. Whoever is behind
+ * lists the heartbeats, which cost one listing and go when somebody leaves the queue, and watches the waiter ahead: so
+ * that a killed one is dropped by the next.
  */
 import { monotonic, jitter, sleep } from '../platform/clock.ts'
-import type { Verdict } from '../volume/liveness.ts'
 import type { Acquisition } from './acquisition.ts'
 import type { Beats } from './backend.ts'
-import { grantOrQueue, mayRecord, ownHold, withdraw } from './decide.ts'
-import type { Hold, LockState, Request, Waiter } from './format.ts'
-import { createObserver, holderSubject, waiterSubject, type Observer, type Subject } from './observer.ts'
+import { grantOrQueue, isGrantable, ownHold, placeOf } from './decide.ts'
+import type { Hold, LockState, Request } from './format.ts'
+import { leave } from './leave.ts'
+import { createObserver, holderSubject } from './observer.ts'
 import { removeSubject } from './remove.ts'
-import { notAcquired, whoHolds } from './say.ts'
+import { heldSince, notAcquired, whoHolds } from './say.ts'
+import { createPace } from './pace.ts'
+import { createWatchers, worst, type Finding } from './watchers.ts'
 
 /** What one reading showed. */
 interface View {
@@ -26,16 +28,16 @@ export async function waitForTurn(acquisition: Acquisition): Promise<Hold> {
   const { me, lock, tuning, signal } = acquisition
   const beating = lock.startBeating(me.ticket, tuning.waiterHeartbeat.everyMs)
   const waiting = createWaiting(acquisition)
-  const leave = async (why: string): Promise<void> => {
+  const giveUp = async (why: string): Promise<void> => {
     await waiting.record().catch(nothingMore)
-    await lock.change((state) => withdraw(state, me, why)).catch(nothingMore)
+    await leave(acquisition, why)
   }
   try {
     const hold = await waiting.untilGranted()
-    if (hold.request.ticket !== me.ticket) await leave('another process of the task got the lock')
+    if (hold.request.ticket !== me.ticket) await giveUp('another process of the task got the lock')
     return hold
   } catch (error) {
-    await leave(signal.aborted ? 'cancelled' : error instanceof Error ? error.message : 'failed')
+    await giveUp(signal.aborted ? 'cancelled' : error instanceof Error ? error.message : 'failed')
     // What a sleep throws only says that there was an abort.
     throw signal.aborted ? signal.reason : error
   } finally {
@@ -44,35 +46,33 @@ export async function waitForTurn(acquisition: Acquisition): Promise<Hold> {
   }
 }
 
-/** What failed already is what the user should hear of, not what failed in cleaning up after it. */
+/** As in leave.ts. */
 function nothingMore(): void {}
 
 function createWaiting(acquisition: Acquisition) {
   const { me, lock, tuning, signal, emit, liveness, timeoutMs, waited } = acquisition
-  let observer: Observer | undefined
+  const watchers = createWatchers(acquisition)
+  const pace = createPace(tuning)
   let needsBeats = true
-  let recordAt = 0
   let tellAt = 0
   let told: string | undefined
 
   async function untilGranted(): Promise<Hold> {
     for (;;) {
       const view = await read()
-      if (view.place < 0 || ownHold(view.state, me) || isFree(view)) {
-        const entry = await lock.change((state) => grantOrQueue(state, me, tuning.waiterHeartbeat))
+      const { state, place } = view
+      if (place < 0 || ownHold(state, me) || isGrantable(state, me)) {
+        const entry = await lock.change((now) => grantOrQueue(now, me, tuning.waiterHeartbeat))
         if ('epoch' in entry) return entry
         continue
       }
-      const verdict = observer?.verdict()
-      if (observer && verdict?.state === 'gone') {
-        await removeSubject(acquisition, observer.subject, verdict.evidence)
-        continue
-      }
+      const findings = watchers.findings()
+      if (await removeGone(findings)) continue
       if (waited() >= timeoutMs)
-        throw notAcquired(acquisition, view.state, view.place === 0 ? verdict : undefined)
-      if (monotonic() >= recordAt) await record()
-      tell(view, verdict)
-      await (view.place === 0 ? pause(tuning.headPollMs) : untilSomethingChanges(view))
+        throw notAcquired(acquisition, state, place === 0 ? worst(findings) : await askOnce(state))
+      if (monotonic() >= watchers.recordAt()) await watchers.record()
+      tell(view, findings)
+      await (place === 0 ? pause(pace.pauseMs()) : untilSomethingChanges(view))
     }
   }
 
@@ -81,62 +81,58 @@ function createWaiting(acquisition: Acquisition) {
     // Before the log: what changes in between shows in the next listing and is read then.
     const beats: Beats = needsBeats ? await lock.beats() : new Map()
     const state = await lock.read()
+    watchers.follow(state)
+    needsBeats = watchers.needBeats()
+    watchers.observe(beats, startedAt)
     const place = placeOf(me, state)
-    const subject = subjectOf(state, place)
-    needsBeats = place > 0 || subject?.heartbeat !== undefined
-    if (subject?.ticket !== observer?.subject.ticket || subject?.epoch !== observer?.subject.epoch) {
-      observer = subject && createObserver(subject, state.seq, liveness, tuning)
-      recordAt = monotonic() + tuning.recordEveryMs
-    }
-    observe(beats, startedAt)
+    pace.see(place)
     return { state, beats, place }
   }
 
-  function observe(beats: Beats, startedAt: number): void {
-    const beat = observer ? (beats.get(observer.subject.ticket) ?? -1) : -1
-    observer?.observe({ startedAt, endedAt: monotonic(), beat })
+  async function removeGone(findings: readonly Finding[]): Promise<boolean> {
+    for (const { subject, verdict } of findings) {
+      if (verdict.state !== 'gone') continue
+      await removeSubject(acquisition, subject, verdict.evidence)
+      return true
+    }
+    return false
   }
 
-  /** Lists heartbeats until one came, one went, the waiter ahead is gone, or it is time to read the log anyway. */
+  /** Whoever is not the head has not asked after the holder, and should still say whether it lives. */
+  async function askOnce({ holders, seq }: LockState): Promise<Finding | undefined> {
+    if (!holders[0]) return undefined
+    const subject = holderSubject(holders[0])
+    return { subject, verdict: await createObserver(subject, seq, liveness, tuning).ask() }
+  }
+
+  /** Lists heartbeats until one that matters went, the waiter ahead is gone, or it is time to read the log anyway. */
   async function untilSomethingChanges(view: View): Promise<void> {
     const readAt = monotonic() + jitter(tuning.waiterReadMs)
-    while (monotonic() < Math.min(readAt, recordAt) && waited() < timeoutMs) {
-      await pause(tuning.waiterPollMs)
+    const matter = whoMatters(me, view).filter((ticket) => view.beats.has(ticket))
+    while (monotonic() < Math.min(readAt, watchers.recordAt()) && waited() < timeoutMs) {
+      await pause(pace.pauseMs())
       const startedAt = monotonic()
       const beats = await lock.beats()
-      observe(beats, startedAt)
-      if (tickets(beats) !== tickets(view.beats) || observer?.verdict().state === 'gone') return
-      tell(view, undefined)
+      watchers.observe(beats, startedAt)
+      pace.see(Math.max(1, placeBy(beats, view)))
+      const someoneIsGone = watchers.findings().some(({ verdict }) => verdict.state === 'gone')
+      if (matter.some((ticket) => !beats.has(ticket)) || someoneIsGone) return
+      tell(view, [])
     }
   }
 
-  /** Writes down what was watched; whoever watches after this goes on from there, this waiter too. */
-  async function record(): Promise<void> {
-    recordAt = monotonic() + tuning.recordEveryMs
-    const event = observer?.record(me.by)
-    if (!event) return
-    let tried = false
-    const state = await lock.change((now) => {
-      if (tried || !mayRecord(now, event)) return { done: now }
-      tried = true
-      return { append: event }
-    })
-    const subject = subjectOf(state, placeOf(me, state))
-    observer = subject && createObserver(subject, state.seq, liveness, tuning)
-  }
-
-  function tell({ state, place }: View, verdict: Verdict | undefined): void {
+  function tell({ state, place }: View, findings: readonly Finding[]): void {
+    const verdict = place === 0 ? worst(findings)?.verdict : undefined
     const note =
       verdict?.state === 'unknown' ? `whether the holder lives is unknown: ${verdict.why}` : undefined
     if (monotonic() < tellAt && (note === undefined || note === told)) return
     tellAt = monotonic() + tuning.tellEveryMs
     told = note
-    const [since, holder] = [state.holders[0]?.at ?? '-', whoHolds(state)]
     emit({
       event: 'lock-waiting',
       lock: lock.name,
-      holder,
-      since,
+      holder: whoHolds(state),
+      since: heldSince(state),
       place: place + 1,
       waitedMs: waited(),
       ...(note ? { note } : {}),
@@ -149,19 +145,22 @@ function createWaiting(acquisition: Acquisition) {
     await sleep(Math.min(jitter(ms), left), signal)
   }
 
-  return { untilGranted, record }
+  return { untilGranted, record: () => watchers.record() }
 }
 
-const placeOf = (me: Request, { queue }: LockState): number =>
-  queue.findIndex(({ request }) => request.ticket === me.ticket)
-
-/** Whom to watch: the head watches the holder, everybody else the waiter ahead. */
-function subjectOf({ holders, queue }: LockState, place: number): Subject | undefined {
-  const ahead: Waiter | undefined = place > 0 ? queue[place - 1] : undefined
-  if (ahead) return waiterSubject(ahead)
-  return place === 0 && holders[0] ? holderSubject(holders[0]) : undefined
+/** The place as the heartbeats tell it, without reading the log: whoever has left them was granted the lock, or left. */
+function placeBy(beats: Beats, { state, place, beats: before }: View): number {
+  const left = state.queue
+    .slice(0, place)
+    .filter(({ request: { ticket } }) => before.has(ticket) && !beats.has(ticket))
+  return place - left.length
 }
 
-const isFree = ({ state, place }: View): boolean => place === 0 && state.holders.length === 0
-
-const tickets = (beats: Beats): string => [...beats.keys()].sort().join()
+/**
+ * Whose heartbeat goes when this waiter has to look: its own when somebody dropped it; that of the waiter ahead, whose
+ * place it then has; and where it need not be alone, that of anybody ahead, with whom it may come in.
+ */
+function whoMatters(me: Request, { state, place }: View): string[] {
+  const ahead = state.queue.slice(me.mode === 'exclusive' ? place - 1 : 0, place)
+  return [me.ticket, ...ahead.map(({ request }) => request.ticket)]
+}

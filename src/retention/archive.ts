@@ -1,9 +1,10 @@
 import { join } from 'node:path'
-import * as z from 'zod'
+import * as z from '../zod.ts'
 import { errno } from '../errors.ts'
 import { timestamp } from '../platform/clock.ts'
 import * as fs from '../platform/fs.ts'
 import { pointAlias } from '../volume/init-run.ts'
+import type { Fence } from '../volume/fence.ts'
 import { publishFile } from '../volume/publish.ts'
 import { readJson } from '../volume/read-json.ts'
 import { readRunFile } from '../volume/status.ts'
@@ -14,17 +15,21 @@ const Archived = z.object({ v: z.literal(1), at: z.string() })
 /**
  * Moves a run to completed/<date>/<run-id>, by one rename: killed at any point, the next call goes on.
  * The caller has made sure that nothing of the run is alive.
+ * @throws WorkspaceError STALE_LOCK where the hold of `fence` is over before the record or the move
  * @returns the path of the archived run.
  */
-export async function archiveRun(volume: Volume, runId: string): Promise<string> {
+export async function archiveRun(volume: Volume, runId: string, fence?: Fence): Promise<string> {
   const { layout } = volume
   const from = layout.run(runId)
   const { owner } = await readRunFile(from)
   const at = timestamp()
-  await publishFile(join(from, 'metadata', 'archived.json'), JSON.stringify({ v: 1, at }))
+  await fence?.check()
+  const under = fence ? { fence: fence.name } : {}
+  await publishFile(join(from, 'metadata', 'archived.json'), JSON.stringify({ v: 1, at, ...under }))
   const day = join(layout.completed, at.slice(0, 10))
   await fs.mkdirp(day)
   const to = join(day, runId)
+  await fence?.check()
   try {
     await fs.rename(from, to)
   } catch (error) {

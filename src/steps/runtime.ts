@@ -31,6 +31,8 @@ export interface StepContext<C extends StepContract> {
   print: (text: string) => void
   /** From here on stdout is the caller's, by the function that it gets; the log goes to stderr. */
   takeStdout: () => (chunk: Uint8Array) => Promise<void>
+  /** Ends the process with this code although the step did what it is for: its results are written all the same. */
+  endWith: (code: number) => void
   /** Aborted by SIGTERM and SIGINT: Tekton's cancel leaves 30 s. */
   signal: AbortSignal
   /** Whether an owner still lives, asked of the API in a pod and of flock in a local run. */
@@ -46,7 +48,6 @@ const MAX_RESULT_BYTES = 1024
 
 /** Runs a step as a process: the only thing that main.ts does. */
 export async function runAsProcess<C extends StepContract>(contract: C, run: StepRun<C>): Promise<void> {
-  host.saveMemory()
   const log = createLog(host.logFormat(), host.writeLogLine)
   const stop = host.abortOnSignals()
   try {
@@ -109,6 +110,7 @@ export function readContext<C extends StepContract>(
     configuration,
     print: host.writeLine,
     takeStdout: host.takeStdout,
+    endWith: host.endWith,
     signal,
     stopping: kubeStopping(),
     liveness: livenessHere(Boolean(env[LOCAL_ENV]), workspaces['shared'] ?? ''),

@@ -34,6 +34,8 @@ export function layoutOf(root: string) {
     /** Held by flock while a coordinator owns this volume. */
     coordinator: at('.shared-workspace', 'coordinator'),
     probes: at('.shared-workspace', 'probes'),
+    /** What probes on two nodes found: a folder of entries. */
+    acrossNodes: at('.shared-workspace', 'probes', 'across-nodes'),
     pipelines: at('pipelines'),
     run,
     content: (id: string) => join(run(id), 'workspace-content'),

@@ -1,6 +1,6 @@
 /** The volume and its marker: nothing is ever deleted under a root that has none. */
 import { dirname } from 'node:path'
-import * as z from 'zod'
+import * as z from '../zod.ts'
 import { errno, WorkspaceError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { timestamp } from '../platform/clock.ts'

@@ -24,6 +24,7 @@ const pipelines = of<Pipeline>('Pipeline')
 interface Container {
   name?: string
   command?: string[]
+  args?: string[]
   script?: string
   ref?: object
   env?: { name: string; value?: string }[]
@@ -35,9 +36,13 @@ const pipelineSteps = pipelines.flatMap((pipeline) =>
     (task) => (task as { taskSpec?: { steps: Container[] } }).taskSpec?.steps ?? [],
   ),
 )
-const taskSteps = tasks.flatMap((task) => task.spec!.steps as Container[])
+/** The step of a Task that runs the user's command in an image of the user's; the program is its sidecar then. */
+const commandSteps = tasks.flatMap((task) => (task.spec!.sidecars ? (task.spec!.steps as Container[]) : []))
+const sidecars = tasks.flatMap((task) => (task.spec!.sidecars ?? []) as Container[])
+const taskSteps = tasks.flatMap((task) => (task.spec!.sidecars ? [] : (task.spec!.steps as Container[])))
 const containers = [
   ...taskSteps,
+  ...sidecars,
   ...(stepActions.map((action) => action.spec) as Container[]),
   ...pipelineSteps,
 ]
@@ -82,7 +87,7 @@ describe('every step', () => {
   })
 
   it('has requests and limits where its form allows them', () => {
-    for (const step of [...taskSteps, ...pipelineSteps]) {
+    for (const step of [...taskSteps, ...commandSteps, ...sidecars, ...pipelineSteps]) {
       expect(step.computeResources?.requests, step.name).toMatchObject({
         cpu: expect.anything(),
         memory: expect.anything(),
@@ -103,6 +108,14 @@ describe('every step', () => {
         seccompProfile: { type: 'RuntimeDefault' },
       })
     }
+    // What an image of the user's writes to is not known here.
+    for (const step of commandSteps) {
+      expect(step.securityContext).toEqual({
+        allowPrivilegeEscalation: false,
+        capabilities: { drop: ['ALL'] },
+        seccompProfile: { type: 'RuntimeDefault' },
+      })
+    }
     const yaml = [...tasks, ...stepActions, ...pipelines].map((item) => JSON.stringify(item)).join()
     expect(yaml).not.toMatch(/runAsUser|fsGroup/)
   })
@@ -120,6 +133,27 @@ describe('every step', () => {
         Object.keys(contract.results).length,
       )
       expect(env).toContain('TEKTON_PIPELINE_RUN_UID')
+    }
+  })
+
+  it('with a sidecar gives the program the same, but for the script, and takes its results over', () => {
+    const namesIn = ({ env = [] }: Container) => env.map((variable) => variable.name)
+    const ofStepAction = stepActions.find((action) => action.metadata!.name === 'with-lock')!
+    const [step, sidecar] = [commandSteps[0]!, sidecars[0]!]
+    expect(namesIn(sidecar).sort()).toEqual(
+      [...namesIn(ofStepAction.spec as Container), 'MEETING']
+        .filter((name) => name !== 'PARAM_SCRIPT')
+        .sort(),
+    )
+    const results = namesIn(step).filter((name) => name.startsWith('RESULT_'))
+    expect(results).toEqual(namesIn(sidecar).filter((name) => name.startsWith('RESULT_')))
+    expect(namesIn(step)).toEqual(expect.arrayContaining(['MEETING', 'PARAM_SCRIPT', 'PARAM_NAME']))
+  })
+
+  it('has scripts in its args that the kubelet leaves as they are', () => {
+    for (const { args = [] } of [...commandSteps, ...sidecars]) {
+      for (const text of args.filter((arg) => arg.includes('\n')))
+        expect(text).not.toMatch(/\$\$|\$\([a-zA-Z]/)
     }
   })
 })

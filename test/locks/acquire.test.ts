@@ -63,7 +63,9 @@ describe('a free lock', () => {
       emit: () => {},
       signal: ann.abort.signal,
     } as const
-    await expect(acquire(volumeLocks(volume), '../escape', options)).rejects.toMatchObject({ code: 'UNSAFE_PATH' })
+    await expect(acquire(volumeLocks(volume), '../escape', options)).rejects.toMatchObject({
+      code: 'UNSAFE_PATH',
+    })
   })
 })
 
@@ -152,7 +154,7 @@ describe('a held lock', () => {
     await ann.acquire()
     const bob = person('bob')
     // Slow enough to be still in the queue when the lock is free.
-    const slow = bob.acquire({ tuning: { headPollMs: 1_000 } })
+    const slow = bob.acquire({ tuning: { leastPollMs: 1_000, headPollMs: 1_000 } })
     await until(async () => (await queue()).length === 1, 'bob')
     await ann.release()
     expect(await person('eve').acquire({ policy: 'skip' })).toMatchObject({
@@ -197,7 +199,9 @@ describe('a task that comes again', () => {
     await ann.acquire()
     const old = person('bob', 'deploy', 'pod-1')
     // As good as dead: it neither reads nor withdraws.
-    const oldWait = old.acquire({ tuning: { headPollMs: 60_000 } }).catch(() => 'aborted')
+    const oldWait = old
+      .acquire({ tuning: { leastPollMs: 60_000, headPollMs: 60_000 } })
+      .catch(() => 'aborted')
     await until(async () => (await queue()).length === 1, 'the first pod')
     const fresh = person('bob', 'deploy', 'pod-2')
     const freshWait = fresh.acquire()
@@ -296,7 +300,13 @@ describe('a waiter', () => {
     const bob = person('bob')
     // Stands still, but for its ticket.
     const ahead = bob
-      .acquire({ tuning: { headPollMs: 60_000, waiterHeartbeat: { everyMs: 60_000, ttlMs: 60_000 } } })
+      .acquire({
+        tuning: {
+          leastPollMs: 60_000,
+          headPollMs: 60_000,
+          waiterHeartbeat: { everyMs: 60_000, ttlMs: 60_000 },
+        },
+      })
       .catch(() => {})
     await until(async () => (await queue()).length === 1, 'bob')
     // A minute of the product's pace in 2 s.

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { grant, grantOrQueue, remove, withdraw } from '../../src/locks/decide.ts'
+import { force, grant, grantOrQueue, ownHold, remove, withdraw } from '../../src/locks/decide.ts'
 import { EMPTY, fold, ImpossibleEvent } from '../../src/locks/fold.ts'
 import { formatEvent, formatSnapshot, parseEvent, parseSnapshot } from '../../src/locks/format.ts'
 import type { LockEvent, LockState, Request, StoredEvent } from '../../src/locks/format.ts'
@@ -13,9 +13,25 @@ const PEOPLE = 5
 
 const ticketOf = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
 
-function requestOf(person: number, n: number, priority = 0): Request {
+type Terms = Pick<Request, 'mode' | 'limit'>
+const EXCLUSIVE: Terms = { mode: 'exclusive' }
+const SHARED: Terms = { mode: 'shared' }
+const counting = (limit: number): Terms => ({ mode: 'counting', limit })
+
+function requestOf(person: number, n: number, priority = 0, terms = EXCLUSIVE): Request {
   const identity = identityOf(`run-${person}`, 'task', `pod-${person}`)
-  return { ticket: ticketOf(n), owner: identity.run, by: whoIs(identity), mode: 'exclusive', priority }
+  return { ticket: ticketOf(n), owner: identity.run, by: whoIs(identity), ...terms, priority }
+}
+
+/** What the modes promise, said otherwise than the product does. */
+function goTogether(requests: readonly Request[]): boolean {
+  const [modes, limits] = [
+    new Set(requests.map(({ mode }) => mode)),
+    requests.map(({ limit }) => limit ?? Infinity),
+  ]
+  if (requests.length < 2) return true
+  if (modes.has('exclusive') || modes.size > 1) return false
+  return new Set(limits).size === 1 && requests.length <= limits[0]!
 }
 
 /** What people do, in any order; each act becomes an event only where the state allows it. */
@@ -23,6 +39,9 @@ interface Act {
   person: number
   does: 'acquire' | 'try' | 'retry' | 'release' | 'withdraw' | 'take over' | 'force' | 'drop' | 'record'
   priority: number
+  terms: Terms
+  /** Which holder or waiter, where there are several. */
+  which: number
 }
 
 const acts = fc.array(
@@ -42,6 +61,8 @@ const acts = fc.array(
       'record',
     ),
     priority: fc.constantFrom(0, 0, 0, 5),
+    terms: fc.constantFrom<Terms[]>(EXCLUSIVE, SHARED, SHARED, counting(2), counting(2), counting(3)),
+    which: fc.nat(2),
   }),
   { maxLength: 60 },
 )
@@ -51,11 +72,15 @@ function play(script: Act[]): StoredEvent[] {
   let state: LockState = EMPTY
   const log: StoredEvent[] = []
   let me: Request[] = Array.from({ length: PEOPLE }, (_, person) => requestOf(person, person + 1))
-  for (const [turn, { person, does, priority }] of script.entries()) {
+  for (const [turn, { person, does, priority, terms, which }] of script.entries()) {
     const queued = state.queue.some(({ request }) => request.ticket === me[person]?.ticket)
     const held = state.holders.some(({ request }) => request.ticket === me[person]?.ticket)
-    if (!queued && !held) me = me.with(person, requestOf(person, 100 + turn, priority))
-    const append = eventOf(state, me[person]!, does)
+    // Who holds it already would be refused on other terms.
+    const own = ownHold(state, me[person]!)?.request
+    const { mode, limit } = own ?? terms
+    const mine = { mode, ...(limit === undefined ? {} : { limit }) }
+    if (!queued && !held) me = me.with(person, requestOf(person, 100 + turn, priority, mine))
+    const append = eventOf(state, me[person]!, does, which)
     if (!append) continue
     const event = { v: 1 as const, seq: state.seq + 1, at: `t${turn}`, ...append }
     log.push(event)
@@ -64,8 +89,11 @@ function play(script: Act[]): StoredEvent[] {
   return log
 }
 
-function eventOf(state: LockState, me: Request, act: Act['does']): LockEvent | undefined {
-  const [hold, waiter] = [state.holders[0], state.queue[0]]
+function eventOf(state: LockState, me: Request, act: Act['does'], which: number): LockEvent | undefined {
+  const [hold, waiter] = [
+    state.holders[which % state.holders.length],
+    state.queue[which % state.queue.length],
+  ]
   const appended = (next: { append: LockEvent } | { done: unknown }) =>
     'append' in next ? next.append : undefined
   const by = me.by
@@ -79,7 +107,7 @@ function eventOf(state: LockState, me: Request, act: Act['does']): LockEvent | u
     retry: () => appended(grant(state, retry)),
     withdraw: () => appended(withdraw(state, me, 'cancelled')),
     release: () => end && { kind: 'released' as const, ...end },
-    force: () => end && { kind: 'forced' as const, reason: 'stuck', ...end },
+    force: () => force(state, (waiter ?? hold)?.request.ticket ?? '', 'stuck', by),
     'take over': () => hold && remove(state, holderSubject(hold), 'gone', by),
     drop: () => waiter && remove(state, waiterSubject(waiter), 'gone', by),
     record: () => end && { kind: 'watched' as const, ticket: end.ticket, from: state.seq, watched, by },
@@ -90,37 +118,51 @@ function eventOf(state: LockState, me: Request, act: Act['does']): LockEvent | u
 const replay = (log: StoredEvent[], from: LockState = EMPTY): LockState => log.reduce(fold, from)
 
 describe('the fold of the events', () => {
-  test('has never two holders, and epochs only grow', () => {
+  test('has only holders that go together, and epochs only grow', () => {
     fc.assert(
       fc.property(acts, (script) => {
         let epoch = 0
         let state = EMPTY
         for (const event of play(script)) {
           state = fold(state, event)
-          expect(state.holders.length).toBeLessThanOrEqual(1)
+          expect(goTogether(state.holders.map(({ request }) => request))).toBe(true)
           if (event.kind !== 'granted') continue
-          expect(state.holders[0]?.epoch).toBeGreaterThan(epoch)
-          epoch = state.holders[0]!.epoch
+          expect(state.holders.at(-1)?.epoch).toBeGreaterThan(epoch)
+          epoch = state.holders.at(-1)!.epoch
         }
       }),
     )
   })
 
-  test('serves waiters by priority, and in their order within one', () => {
+  test('serves waiters by priority and in their order, and lets nobody in past those whom that would keep out', () => {
     fc.assert(
       fc.property(acts, (script) => {
         const log = play(script)
         for (const [index, event] of log.entries()) {
-          const { queue } = replay(log.slice(0, index))
-          if (event.kind !== 'granted' || event.replaces || queue.length === 0) continue
-          const best = Math.max(...queue.map(({ request }) => request.priority))
-          const seqs = queue.filter(({ request }) => request.priority === best).map(({ seq }) => seq)
-          const granted = queue.find(({ request }) => request.ticket === event.request.ticket)
-          expect({ best: granted?.request.priority, seq: granted?.seq }).toEqual({
-            best,
-            seq: Math.min(...seqs),
-          })
+          if (event.kind !== 'granted' || event.replaces) continue
+          const { queue, holders } = replay(log.slice(0, index))
+          const [mine] = queue.filter(({ request }) => request.ticket === event.request.ticket)
+          const ahead = queue.filter(
+            ({ request, seq }) =>
+              mine === undefined ||
+              request.priority > mine.request.priority ||
+              (request.priority === mine.request.priority && seq < mine.seq),
+          )
+          const inside = [...holders, ...ahead].map(({ request }) => request)
+          expect(goTogether([...inside, event.request])).toBe(true)
         }
+      }),
+    )
+  })
+
+  test('leaves nobody waiting at the head whom the holders would admit', () => {
+    fc.assert(
+      fc.property(acts, (script) => {
+        const state = replay(play(script))
+        const head = state.queue[0]?.request
+        if (!head) return
+        const admitted = goTogether([...state.holders.map(({ request }) => request), head])
+        expect('append' in grant(state, head)).toBe(admitted)
       }),
     )
   })
@@ -162,6 +204,42 @@ describe('the fold of the events', () => {
       at(2, { kind: 'withdrawn', ticket: other.ticket, why: '' }),
     ]
     for (const event of impossible) expect(() => fold(held, event)).toThrow(ImpossibleEvent)
+  })
+
+  test('refuses grants that do not go with the holders', () => {
+    const at = (seq: number, request: Request): StoredEvent => ({
+      v: 1,
+      seq,
+      at: '',
+      kind: 'granted',
+      request,
+    })
+    const cases: [Terms[], Terms][] = [
+      [[SHARED], EXCLUSIVE],
+      [[EXCLUSIVE], SHARED],
+      [[SHARED, SHARED], counting(9)],
+      [[counting(2), counting(2)], counting(2)],
+      [[counting(2)], counting(3)],
+      [[counting(3)], counting(2)],
+      [[counting(2)], SHARED],
+    ]
+    for (const [held, next] of cases) {
+      const state = held.reduce((now, terms, n) => fold(now, at(n + 1, requestOf(n, n + 1, 0, terms))), EMPTY)
+      const request = requestOf(9, 9, 0, next)
+      expect(() => fold(state, at(held.length + 1, request))).toThrow(ImpossibleEvent)
+      expect(grant(state, request)).toEqual({ done: undefined })
+    }
+  })
+
+  test('gives an unknown limit no way in: one belongs to counting requests alone', () => {
+    for (const terms of [
+      { mode: 'counting' },
+      { mode: 'shared', limit: 3 },
+      { mode: 'counting', limit: 0 },
+    ] as Terms[]) {
+      const text = formatEvent({ kind: 'granted', request: requestOf(0, 1, 0, terms) }, 1, '')
+      expect(() => parseEvent(text, 1, 'event')).toThrow(expect.objectContaining({ code: 'LOCK_DAMAGED' }))
+    }
   })
 
   test('counts time that two observers watched at once only once', () => {

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { expect, test } from 'vitest'
@@ -77,6 +77,7 @@ test('a step that SIGTERM stops leaves no ticket', async () => {
   const program = join(import.meta.dirname, '../../src/steps/lock-acquire/main.ts')
   const params = {
     PARAM_NAME: 'deploy',
+    PARAM_MODE: 'exclusive',
     PARAM_POLICY: 'wait',
     PARAM_TIMEOUT: '1m',
     PARAM_SCOPE: 'run',
@@ -99,6 +100,78 @@ test('a step that SIGTERM stops leaves no ticket', async () => {
   for (const runner of runners) await runner.close()
 })
 
+test('readers share a lock, and a third waits for none of them', async () => {
+  const { begin, step } = await scene()
+  const runners = await Promise.all(['ann', 'bob', 'eve'].map(begin))
+  for (const run of ['ann', 'bob'])
+    expect(await step('lock-acquire', run, { mode: 'counting', limit: '2' })).toMatchObject({ exitCode: 0 })
+  const full = await step('lock-acquire', 'eve', { mode: 'counting', limit: '2', policy: 'fail' })
+  expect(full.line('LOCK_NOT_ACQUIRED')).toMatchObject({ found: expect.stringContaining('counting up to 2') })
+  for (const runner of runners) await runner.close()
+})
+
+test('a hold that is in the way is printed with its ticket, and ended by force', async () => {
+  const { begin, step } = await scene()
+  const runners = await Promise.all(['ann', 'bob'].map(begin))
+  await step('lock-acquire', 'ann')
+  const shown = await step('workspace-status', 'bob', { lock: 'deploy' })
+  expect(shown).toMatchObject({ exitCode: 0, results: { phase: '' } })
+  const [, ticket = ''] = /epoch 1 {2}LocalRun test\/ann .* ticket (\S+)/.exec(shown.stdout) ?? []
+  const asJson = await step('workspace-status', 'bob', { lock: 'deploy', format: 'json' })
+  expect(JSON.parse(asJson.stdout)).toMatchObject({
+    v: 1,
+    lock: 'deploy',
+    holders: [{ request: { ticket } }],
+  })
+
+  const unreasonable = await step('lock-release', 'bob', { force: ticket })
+  expect(unreasonable.exitCode).toBe(64)
+  const forced = await step('lock-release', 'bob', { force: ticket, reason: 'it hangs' })
+  expect(forced).toMatchObject({
+    exitCode: 0,
+    results: { epoch: '1', holder: 'LocalRun test/ann (task deploy)' },
+  })
+  expect(forced.line('lock-forced')).toMatchObject({ ticket, reason: 'it hangs' })
+  expect((await step('lock-release', 'ann')).exitCode).toBe(42)
+  expect(await step('lock-acquire', 'bob', { policy: 'fail' })).toMatchObject({ exitCode: 0 })
+  for (const runner of runners) await runner.close()
+})
+
+test('what is stored and archived with a fence ends with its hold', async () => {
+  const { shared, begin, step } = await scene()
+  const runners = await Promise.all(['ann', 'bob'].map(begin))
+  await step('workspace-init', 'ann')
+  const { results } = await step('lock-acquire', 'ann')
+  await writeFile(join(shared, 'file'), 'one')
+  const params = { path: join(shared, 'file'), output: 'out', fence: `deploy@${results['epoch']}` }
+  expect(await step('artifact-store', 'ann', params)).toMatchObject({ exitCode: 0 })
+  const archived = await step('workspace-archive', 'ann', { fence: params.fence })
+  expect(archived).toMatchObject({ exitCode: 0 })
+  expect(archived.line('run-closed')).toBeDefined()
+
+  await step('lock-release', 'ann')
+  await writeFile(join(shared, 'file'), 'two')
+  expect((await step('artifact-store', 'ann', { ...params, overwrite: 'true' })).exitCode).toBe(42)
+  await step('workspace-init', 'bob')
+  const late = await step('workspace-archive', 'bob', { fence: params.fence })
+  expect(late).toMatchObject({ exitCode: 42 })
+  expect(late.line('run-closed')).toBeUndefined()
+  for (const runner of runners) await runner.close()
+})
+
+test('what was stored with a fence takes no content without one', async () => {
+  const { shared, begin, step } = await scene()
+  const runner = await begin('ann')
+  await step('lock-acquire', 'ann')
+  await writeFile(join(shared, 'file'), 'one')
+  const params = { path: join(shared, 'file'), output: 'out' }
+  await step('artifact-store', 'ann', { ...params, fence: 'deploy@1' })
+  await writeFile(join(shared, 'file'), 'two')
+  const refused = await step('artifact-store', 'ann', { ...params, overwrite: 'true' })
+  expect(refused.line('ARTIFACT_EXISTS')).toMatchObject({ hint: expect.stringContaining('fence') })
+  await runner.close()
+})
+
 test('a release on a folder that is no volume says so', async () => {
   const { step } = await scene()
   expect((await step('lock-release', 'ann')).exitCode).toBe(20)
@@ -109,7 +182,14 @@ test.for([
   ['timeout', '-5m'],
   ['timeout', '999d'],
   ['maxHold', '0m'],
+  ['maxHold', '-1h'],
+  ['maxHold', '10000d'],
   ['priority', 'high'],
+  ['priority', '1000'],
+  ['mode', 'upgradeable'],
+  ['limit', '0'],
+  ['limit', '-3'],
+  ['limit', '2'],
   ['policy', 'steal'],
   ['scope', 'cluster'],
   ['name', '../up'],

@@ -20,6 +20,7 @@ import { temporaryFolder } from '../support/folder.ts'
 /** As the product's, but for people in a hurry. */
 export const FAST: Tuning = {
   ...TUNING,
+  leastPollMs: 10,
   headPollMs: 10,
   waiterPollMs: 30,
   waiterReadMs: 300,

@@ -6,10 +6,11 @@ import { readFile } from 'node:fs/promises'
 import { readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { errno } from '../../src/errors.ts'
-import { acquire, release, volumeLocks } from '../../src/locks/index.ts'
+import { acquire, leaseLocks, release, volumeLocks } from '../../src/locks/index.ts'
 import { sleep } from '../../src/platform/clock.ts'
 import { flock } from '../../src/platform/flock.ts'
 import * as fs from '../../src/platform/fs.ts'
+import { leasesIn } from '../../src/platform/kube-leases.ts'
 import { listEntries, publishEntry, publishFile } from '../../src/volume/publish.ts'
 import { openVolume } from '../../src/volume/volume.ts'
 import { FAST, identityOf } from './support.ts'
@@ -21,12 +22,17 @@ export interface WorkerOptions {
   acquisitions: number
   guardMs: number
   compactAfter: number
+  /** How long to wait for the lock: 60 s where it is not said. */
+  timeoutMs?: number
+  /** Where the lock is a Lease; otherwise it is on the volume. */
+  lease?: { namespace: string; kubeconfig: string }
 }
 
-const { root, id, acquisitions, guardMs, compactAfter } = JSON.parse(process.argv[2]!) as WorkerOptions
+const options = JSON.parse(process.argv[2]!) as WorkerOptions
+const { root, id, acquisitions, guardMs, compactAfter, timeoutMs = 60_000, lease } = options
 const volume = await openVolume(root)
 const tuning = { ...FAST, guardMs, compactAfter }
-const locks = volumeLocks(volume, tuning)
+const locks = lease ? leaseLocks(leasesIn(lease.namespace, lease)) : volumeLocks(volume, tuning)
 const liveness = flockLiveness(root)
 const counter = join(root, 'counter')
 const inside = join(root, 'inside')
@@ -43,7 +49,7 @@ for (let n = 0; n < acquisitions; n++) {
     tuning,
     scope: 'run',
     policy: 'wait',
-    timeoutMs: 60_000,
+    timeoutMs,
     liveness,
     signal: new AbortController().signal,
   })

@@ -2,11 +2,11 @@
  * The log of a lock, which is the truth about it: each transition is one file, linked exclusively under the next
  * number by a writer that decided on exactly the state before it.
  */
-import { WorkspaceError } from '../../errors.ts'
+import { errno, WorkspaceError } from '../../errors.ts'
 import { jitter, sleep, timestamp } from '../../platform/clock.ts'
 import { publishFile } from '../../volume/publish.ts'
 import { compact } from './compact.ts'
-import { formatEvent, type LockState } from '../format.ts'
+import { damaged, formatEvent, type LockEvent, type LockState } from '../format.ts'
 import type { LockStore, Next } from '../backend.ts'
 import { withGuard } from './guard.ts'
 import { numbered, removeFile, type LockPaths } from './paths.ts'
@@ -22,6 +22,14 @@ export function openLog(paths: LockPaths, tuning: Tuning): LockLog {
   const { guardMs, missingMs, compactAfter } = tuning
   const reader = createReader(paths, missingMs)
 
+  async function link(event: LockEvent, seq: number): Promise<boolean> {
+    try {
+      return await publishFile(numbered(paths.events, seq), formatEvent(event, seq, timestamp()))
+    } catch (error) {
+      throw errno(error) === 'ENOENT' ? damaged(paths.events, 'no such folder any more', error) : error
+    }
+  }
+
   async function settle<T>(decide: (state: LockState) => Next<T>): Promise<T> {
     let linked = 0
     for (let events = 0; events <= MAX_EVENTS;) {
@@ -30,12 +38,12 @@ export function openLog(paths: LockPaths, tuning: Tuning): LockLog {
       if (linked > 0 && linked <= reader.snapshot) await removeFile(numbered(paths.events, linked))
       const next = decide(state)
       if ('done' in next) {
-        if (linked > 0 && state.seq - reader.snapshot > compactAfter)
-          await compact(paths, state).catch(leaveToNext)
+        const isLong = Math.max(state.seq - reader.snapshot, reader.voids) > compactAfter
+        if (linked > 0 && isLong) await compact(paths, state).catch(leaveToNext)
         return next.done
       }
       const seq = state.seq + 1
-      if (await publishFile(numbered(paths.events, seq), formatEvent(next.append, seq, timestamp()))) {
+      if (await link(next.append, seq)) {
         linked = seq
         events++
       } else {

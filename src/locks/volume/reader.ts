@@ -16,9 +16,12 @@ export interface Reader {
   read(): Promise<LockState>
   /** The newest snapshot that the last read saw; 0 for none. */
   readonly snapshot: number
+  /** How many void events it saw: what compaction has left. */
+  readonly voids: number
 }
 
 const RETRY_MS = 100
+const FILES_AT_ONCE = 64
 
 /**
  * A reader that remembers the last state, so that it only reads what is new. A listing or an open may miss what
@@ -27,20 +30,25 @@ const RETRY_MS = 100
 export function createReader(paths: LockPaths, missingMs: number): Reader {
   let known: LockState | undefined
   let snapshot = 0
+  let voids = 0
 
   /** One look at the volume; a string says what did not fit together. */
   async function look(): Promise<LockState | string> {
     known ??= await load(newestOf(await listNumbers(paths.snapshots)))
     if (!known) return 'the newest snapshot was removed'
     const state = known
-    const numbers = (await listNumbers(paths.events)).filter((seq) => seq > state.seq)
-    const texts = await Promise.all(numbers.map((seq) => readText(numbered(paths.events, seq))))
+    const listed = await listNumbers(paths.events)
+    const numbers = listed.filter((seq) => seq > state.seq)
+    const texts = await readTexts(numbers.map((seq) => numbered(paths.events, seq)))
     // A void event was never part of the log: not even its content matters before this.
     snapshot = newestOf(await listNumbers(paths.snapshots))
+    voids = listed.filter((seq) => seq <= snapshot).length
     if (snapshot > state.seq) {
       known = await load(snapshot)
       return `snapshot ${snapshot} is newer`
     }
+    // A log never shrinks: somebody has removed the lock under those who use it.
+    if (Math.max(newestOf(listed), snapshot) < state.seq) return `event ${state.seq} was there and is gone`
     const gap = numbers.findIndex((seq, index) => seq !== state.seq + 1 + index || texts[index] === undefined)
     if (gap >= 0) return `event ${state.seq + 1 + gap} is missing`
     return (known = numbers.reduce((before, seq, index) => next(before, seq, texts[index] ?? ''), state))
@@ -66,6 +74,9 @@ export function createReader(paths: LockPaths, missingMs: number): Reader {
     get snapshot() {
       return snapshot
     },
+    get voids() {
+      return voids
+    },
     async read() {
       let before: string | undefined
       let since = 0
@@ -81,6 +92,14 @@ export function createReader(paths: LockPaths, missingMs: number): Reader {
 }
 
 const newestOf = (numbers: number[]): number => numbers.at(-1) ?? 0
+
+/** A log that nobody could compact is long, and a process may only open so many files. */
+async function readTexts(files: readonly string[]): Promise<(string | undefined)[]> {
+  const texts: (string | undefined)[] = []
+  for (let from = 0; from < files.length; from += FILES_AT_ONCE)
+    texts.push(...(await Promise.all(files.slice(from, from + FILES_AT_ONCE).map(readText))))
+  return texts
+}
 
 /** Undefined where compaction has removed it. */
 async function readText(path: string): Promise<string | undefined> {

@@ -1,6 +1,6 @@
 import { ARTIFACT_CONFIGURATION, strategies } from '../../configuration.ts'
 import { defineStep, param } from '../../contract.ts'
-import { flag, name, orNone, requiredText } from '../../schemas.ts'
+import { fence, flag, name, orNone, requiredText } from '../../schemas.ts'
 
 export const contract = defineStep({
   name: 'artifact-store',
@@ -32,6 +32,11 @@ Hand the result \`artifact\` to artifact-retrieve. On the volume the artifact is
       '`true` replaces other content of the same name, even if it has been retrieved.',
       'false',
     ),
+    fence: param(
+      fence,
+      'The lock under which it is stored, `<lock>@<epoch>` with the epoch of an exclusive hold. Once the hold was taken over, storing is `STALE_LOCK`, and nobody sees what comes late. From then on the output takes nothing without a later fence. Needs the workspace `shared` and one strategy. Empty: none.',
+      '',
+    ),
     strategy: param(
       orNone(strategies),
       'Where to store it: `pvc`, `s3` or `coordinator`; several, separated by commas, are tried in this order. Empty for what the namespace is configured for, which is `pvc` where nothing is.',
@@ -49,14 +54,18 @@ Hand the result \`artifact\` to artifact-retrieve. On the volume the artifact is
     strategy: { description: 'Where it is: `pvc`, `s3` or `coordinator`.' },
   },
   workspaces: {
-    shared: { description: 'The shared volume. Not needed for other strategies than `pvc`.', optional: true },
+    shared: {
+      description: 'The shared volume. Not needed for other strategies than `pvc` without a fence.',
+      optional: true,
+    },
     source: { description: 'What relative paths are relative to.', optional: true, readOnly: true },
   },
-  configuration: ARTIFACT_CONFIGURATION,
+  configuration: [...ARTIFACT_CONFIGURATION, 'LOCK_BACKEND'],
   errors: [
     'SOURCE_NOT_FOUND',
     'SOURCE_CHANGED',
     'ARTIFACT_EXISTS',
+    'STALE_LOCK',
     'UNSAFE_PATH',
     'UNSUPPORTED_FILE',
     'STORE_UNAVAILABLE',

@@ -1,5 +1,6 @@
 import { resolvePath, storeArtifact } from '../../artifacts/index.ts'
 import { baseFolder } from '../base-folder.ts'
+import { fenceFor } from '../fence.ts'
 import type { StepRun } from '../runtime.ts'
 import { storesFor } from '../stores.ts'
 import type { contract } from './contract.ts'
@@ -9,7 +10,8 @@ export const run: StepRun<typeof contract> = async (context) => {
   const { output, overwrite } = params
   const stores = storesFor(context, { initialise: true })
   const source = await resolvePath(baseFolder('source', params.path, context), params.path)
-  const stored = await storeArtifact({ stores, identity, source, output, overwrite, emit, signal })
+  const fence = await fenceFor(context)
+  const stored = await storeArtifact({ stores, identity, source, output, overwrite, fence, emit, signal })
   const { uri, digest } = stored
   return {
     ARTIFACT_OUTPUTS: { uri, digest },

@@ -1,17 +1,13 @@
-import * as z from 'zod'
+import { LOCK_BACKENDS } from '../../configuration.ts'
 import { defineStep, param } from '../../contract.ts'
-import { duration, name, oneOf, optionalDuration } from '../../schemas.ts'
-
-const priority = z
-  .string()
-  .regex(/^-?\d{1,3}$/, 'expected a whole number from -999 to 999')
-  .transform(Number)
+import { MODES } from '../../locks/format.ts'
+import { duration, limit, name, oneOf, optionalDuration, orNone, wholeNumber } from '../../schemas.ts'
 
 export const contract = defineStep({
   name: 'lock-acquire',
   version: '0.1',
   displayName: 'Acquire a lock on the shared workspace',
-  summary: 'Acquires an exclusive lock, so that one run or task at a time does something.',
+  summary: 'Acquires a lock, so that one run or task at a time, or only so many, do something.',
   description: `The lock outlives this step: release it with \`lock-release\`, from a Pipeline in \`finally\`. Those who
 wait are served in the order in which they came.
 
@@ -19,8 +15,13 @@ A run that is cancelled may never reach its release. Others take the lock over o
 its owner is finished or deleted **and** that no pod of it is left running, or once one of them has watched it
 being held for longer than its \`maxHold\`. Where neither can be told, the lock is not taken from anybody.
 
+An \`exclusive\` lock has one holder. Any number may hold it as \`shared\` at the same time, to read what exclusive
+holders write; up to \`limit\` may as \`counting\`. Nobody is overtaken: who asks for a shared hold waits behind an
+exclusive one that waits. Holds that count up to different limits exclude each other.
+
 Every hold has an epoch, a number that only grows. Pass it to \`lock-release\`; a hold that was taken over
-meanwhile is then an error there, not a surprise.
+meanwhile is then an error there, not a surprise. Pass \`<name>@<epoch>\` of an exclusive hold as \`fence\` to what
+publishes under the lock; once the hold was taken over, nobody sees what it publishes late.
 
 A task that repeats the step keeps its hold; a retry of the task gets it with a new epoch. Other tasks of the same
 run have to wait like everybody else.
@@ -35,6 +36,16 @@ With the policy \`skip\`, guard what needs the lock, and the release:
   tags: ['workspace', 'lock', 'mutex'],
   params: {
     name: param(name, 'The name of the lock, the same for all who share it.'),
+    mode: param(
+      oneOf(MODES),
+      'Who else may hold it: `exclusive`, nobody; `shared`, other shared holds; `counting`, others up to `limit`.',
+      'exclusive',
+    ),
+    limit: param(
+      limit,
+      'With the mode `counting`: how many may hold it at once, the same for all. Else empty.',
+      '',
+    ),
     policy: param(
       oneOf(['wait', 'skip', 'fail']),
       'What to do while another holds the lock: `wait` for it until `timeout`, `skip` (succeed without it, with an empty `epoch`), or `fail` at once.',
@@ -55,7 +66,16 @@ With the policy \`skip\`, guard what needs the lock, and the release:
       'The longest time that this hold may last. Others take the lock over after it **even if the holder still works**; only time that they have watched counts. Needed where the API cannot be asked; 10m suits downloads. Empty: no limit.',
       '',
     ),
-    priority: param(priority, 'Among those who wait, a higher number goes first.', '0'),
+    backend: param(
+      orNone(oneOf(LOCK_BACKENDS)),
+      'Where the lock lives: `volume`, on the shared volume, or `lease`, as a Lease of the Kubernetes API in the namespace of the run, for volumes on which locks do not exclude. The same for all who share it. Empty: as the namespace is configured, else `volume`.',
+      '',
+    ),
+    priority: param(
+      wholeNumber('a whole number', -999, 999),
+      'Among those who wait, a higher number goes first.',
+      '0',
+    ),
   },
   results: {
     epoch: {
@@ -64,9 +84,18 @@ With the policy \`skip\`, guard what needs the lock, and the release:
     holder: { description: 'Who holds the lock now: this run or task, or the other one if it was skipped.' },
     'waited-ms': { description: 'How long it took, in milliseconds.' },
   },
-  workspaces: { shared: { description: 'The shared volume.' } },
-  errors: ['LOCK_NOT_ACQUIRED', 'LIVENESS_UNKNOWN', 'LOCK_DAMAGED', 'STORAGE_UNSAFE'],
+  workspaces: {
+    shared: { description: 'The shared volume. Not needed for the backend `lease`.', optional: true },
+  },
+  configuration: ['LOCK_BACKEND'],
+  errors: [
+    'LOCK_NOT_ACQUIRED',
+    'LIVENESS_UNKNOWN',
+    'LOCK_DAMAGED',
+    'LOCK_BACKEND_UNAVAILABLE',
+    'STORAGE_UNSAFE',
+  ],
   resources: { requests: { cpu: '10m', memory: '64Mi' }, limits: { cpu: '500m', memory: '256Mi' } },
-  api: 'Asks whether its own run, and whoever holds the lock or waits ahead, is alive: get on pipelineruns and taskruns, list on pods. Without that right, and without `maxHold`, it refuses to acquire.',
+  api: 'Asks whether its own run, and whoever holds the lock or waits ahead, is alive: get on pipelineruns and taskruns, list on pods; for the backend `lease` also get, list, create, update and patch on leases. Without the right to ask, and without `maxHold`, it refuses to acquire.',
   sample: { name: 'deploy-staging', timeout: '15m' },
 })

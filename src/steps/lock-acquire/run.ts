@@ -1,22 +1,14 @@
-import { acquire, volumeLocks } from '../../locks/index.ts'
-import { probeOnce } from '../../volume/probe.ts'
-import { ensureVolume } from '../../volume/volume.ts'
+import { acquire } from '../../locks/index.ts'
+import { openLocks } from '../locks.ts'
 import type { StepRun } from '../runtime.ts'
 import type { contract } from './contract.ts'
 
-export const run: StepRun<typeof contract> = async ({
-  params,
-  workspaces,
-  identity,
-  liveness,
-  emit,
-  signal,
-}) => {
-  const volume = await ensureVolume(workspaces.shared!, emit)
-  await probeOnce(volume, emit)
-  const { name, policy, scope, priority, timeout: timeoutMs, maxHold: maxHoldMs } = params
-  const terms = { scope, policy, timeoutMs, maxHoldMs, priority }
-  const outcome = await acquire(volumeLocks(volume), name, { ...terms, identity, liveness, emit, signal })
+export const run: StepRun<typeof contract> = async (context) => {
+  const { params, identity, liveness, emit, signal } = context
+  const locks = await openLocks(context, { acquires: true })
+  const { name, mode, limit, policy, scope, priority, timeout: timeoutMs, maxHold: maxHoldMs } = params
+  const terms = { mode, limit, scope, policy, timeoutMs, maxHoldMs, priority }
+  const outcome = await acquire(locks, name, { ...terms, identity, liveness, emit, signal })
   return {
     epoch: outcome.acquired ? outcome.epoch : '',
     holder: outcome.holder,

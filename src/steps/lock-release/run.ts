@@ -1,16 +1,21 @@
-import { release, volumeLocks } from '../../locks/index.ts'
+import { forceRelease, release } from '../../locks/index.ts'
 import { sleep } from '../../platform/clock.ts'
-import { openVolume } from '../../volume/volume.ts'
+import { openLocks } from '../locks.ts'
 import type { StepContext, StepRun } from '../runtime.ts'
 import type { contract } from './contract.ts'
 
 const ASK_EVERY_MS = 1000
 
 export const run: StepRun<typeof contract> = async (context) => {
-  const { params, workspaces, identity, emit } = context
-  const volume = await openVolume(workspaces.shared!)
+  const { params, identity, emit } = context
+  const locks = await openLocks(context, { acquires: false })
+  const { name, epoch, force: ticket, reason } = params
+  if (ticket) {
+    const forced = await forceRelease(locks, name, { identity, ticket, reason, emit })
+    return { ...forced, epoch: forced.epoch ?? '' }
+  }
   await untilStopped(context)
-  return { ...(await release(volumeLocks(volume), params.name, { identity, epoch: params.epoch, emit })) }
+  return { ...(await release(locks, name, { identity, epoch, emit })) }
 }
 
 /** A finally task may run beside a cancelled step that has not stopped yet, and that still works under the lock. */

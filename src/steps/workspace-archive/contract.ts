@@ -1,5 +1,5 @@
 import { defineStep, param } from '../../contract.ts'
-import { oneOf, optionalName } from '../../schemas.ts'
+import { fence, oneOf, optionalName } from '../../schemas.ts'
 
 export const contract = defineStep({
   name: 'workspace-archive',
@@ -18,13 +18,19 @@ and repeated at any point.`,
       'Succeeded',
     ),
     run: param(optionalName, 'The id of the run. Empty: this run.', ''),
+    fence: param(
+      fence,
+      'The lock under which it is archived, `<lock>@<epoch>` with the epoch of an exclusive hold. Where the hold is over before the run is closed, or moved, that is left and is `STALE_LOCK`. Empty: none.',
+      '',
+    ),
   },
   results: {
     'archive-path': { description: 'Where the run is now, relative to the workspace.' },
     bytes: { description: 'The size of the run in bytes.' },
   },
   workspaces: { shared: { description: 'The shared volume.' } },
-  errors: ['RUN_NOT_FOUND', 'NOT_WRITABLE'],
+  configuration: ['LOCK_BACKEND'],
+  errors: ['RUN_NOT_FOUND', 'NOT_WRITABLE', 'STALE_LOCK'],
   resources: { requests: { cpu: '20m', memory: '64Mi' }, limits: { cpu: '1', memory: '256Mi' } },
   api: 'Asks whether anything else of the run is alive; without the right to, the run is closed and left for maintenance.',
   sample: {},

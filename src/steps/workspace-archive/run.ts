@@ -3,6 +3,7 @@ import { archiveRun, findArchived } from '../../retention/archive.ts'
 import { measure } from '../../retention/measure.ts'
 import { readStatus, setStatus } from '../../volume/status.ts'
 import { openVolume } from '../../volume/volume.ts'
+import { fenceFor } from '../fence.ts'
 import type { StepRun } from '../runtime.ts'
 import type { contract } from './contract.ts'
 
@@ -14,7 +15,8 @@ const PHASE = {
   None: 'Cancelled',
 } as const
 
-export const run: StepRun<typeof contract> = async ({ params, workspaces, identity, emit, liveness }) => {
+export const run: StepRun<typeof contract> = async (context) => {
+  const { params, workspaces, identity, emit, liveness } = context
   const volume = await openVolume(workspaces.shared!)
   const runId = params.run ?? identity.run.uid
   // What a step left under a umask of 077 is the run's all the same: it moves along, only its size is not known.
@@ -27,6 +29,8 @@ export const run: StepRun<typeof contract> = async ({ params, workspaces, identi
   const archived = await findArchived(volume, runId)
   if (archived) return result(archived)
 
+  const fence = await fenceFor(context)
+  await fence?.check()
   const folder = volume.layout.run(runId)
   const phase = PHASE[params.status]
   const status = await readStatus(folder)
@@ -39,7 +43,7 @@ export const run: StepRun<typeof contract> = async ({ params, workspaces, identi
     emit({ event: 'archive-deferred', runId, why: verdict.why })
     return result(folder)
   }
-  const results = await result(await archiveRun(volume, runId))
+  const results = await result(await archiveRun(volume, runId, fence))
   emit({ event: 'run-archived', runId, path: results['archive-path'], bytes: results.bytes })
   return results
 }

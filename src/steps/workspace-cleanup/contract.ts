@@ -1,5 +1,5 @@
 import { defineStep, param } from '../../contract.ts'
-import * as z from 'zod'
+import * as z from '../../zod.ts'
 import { SWEEP_AFTER_MIN } from '../../retention/plan.ts'
 import { bytes, duration, flag, optionalDuration } from '../../schemas.ts'
 
@@ -36,8 +36,8 @@ hours.`,
     cacheRetention: param(duration, 'How long an entry of the shared cache stays unused.', '3d'),
     trashRetention: param(duration, 'How long what was trashed can be had back.', '24h'),
     sweepAfter: param(
-      duration.pipe(
-        z.number().min(SWEEP_AFTER_MIN, 'expected at least 1h: a store under way must not outlast it'),
+      duration.check(
+        z.minimum(SWEEP_AFTER_MIN, 'expected at least 1h: a store under way must not outlast it'),
       ),
       'How long nothing has referred to a blob before it is swept into trash, and again before it is purged. Longer than any task takes to store something.',
       '24h',

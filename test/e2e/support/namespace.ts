@@ -11,7 +11,7 @@ const GROUP = 65532
 
 export interface TestNamespace {
   name: string
-  /** The volume's folder, which is the same on both nodes and on this machine. */
+  /** The volume's folder, as this machine sees it. */
   volume: string
   /** Starts a PipelineRun or TaskRun. @returns its name. */
   start: (kind: 'PipelineRun' | 'TaskRun', spec: object) => Promise<string>
@@ -22,16 +22,23 @@ export interface TestNamespace {
   remove: () => Promise<void>
 }
 
+/** A file system that is mounted at one path on this machine and at another on the nodes. */
+export interface FileSystem {
+  here: string
+  onNodes: string
+}
+
 /**
  * A namespace with the maintenance bundle and everything of the catalog installed by the one file, a volume that
- * both nodes see, Pod Security, a quota and limits.
+ * both nodes see, Pod Security, a quota and limits. The volume is a folder of the machine's own disk, or of `on`.
  */
 export async function makeNamespace(
   name: string,
   security: 'restricted' | 'baseline' = 'restricted',
-  { sharesVolumeOf }: { sharesVolumeOf?: TestNamespace } = {},
+  { sharesVolumeOf, on }: { sharesVolumeOf?: TestNamespace; on?: FileSystem } = {},
 ): Promise<TestNamespace> {
-  const volume = sharesVolumeOf?.volume ?? join(tmpdir(), `shared-workspace-e2e-${name}`)
+  const folder = `shared-workspace-e2e-${name}`
+  const volume = sharesVolumeOf?.volume ?? join(on?.here ?? tmpdir(), folder)
   const remove = async (): Promise<void> => {
     await kubectl('delete', 'namespace', name, '--ignore-not-found', '--wait=true')
     await kubectl('delete', 'pv', name, '--ignore-not-found', '--wait=true')
@@ -61,7 +68,7 @@ export async function makeNamespace(
         persistentVolumeReclaimPolicy: 'Retain',
         storageClassName: '',
         claimRef: { namespace: name, name: CLAIM },
-        hostPath: { path: volume },
+        hostPath: { path: on ? join(on.onNodes, folder) : volume },
       },
     },
   )
