@@ -12,6 +12,8 @@ export interface FileSystemState {
   processes: ProcessRecord[]
   /** The folder of each client. */
   mounts: string[]
+  /** The clients on the nodes of a cluster, since it was mounted there. They end with their node. */
+  nodeClients?: ProcessRecord[]
   /** What the servers store, their logs. */
   data: string
 }

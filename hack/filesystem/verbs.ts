@@ -7,6 +7,7 @@ import { exclusively } from '../cluster/native/lock.ts'
 import { endProcesses, isAlive } from '../cluster/native/processes.ts'
 import { requireRoot } from '../cluster/native/require.ts'
 import { isMounted, unmount } from './mounts.ts'
+import { leaveNodes } from './nodes.ts'
 import { readState, runFolder, type FileSystemState } from './state.ts'
 
 /** Says what runs, and the mounted folders on stdout. @returns the exit code: 0 up, 1 down, 2 not well. */
@@ -22,6 +23,8 @@ export async function status(kind: string): Promise<number> {
     return 2
   }
   for (const { name, pid } of state.processes) say(`  ${String(pid).padStart(7)}  ${name}`)
+  for (const client of state.nodeClients ?? [])
+    say(`  ${(await isAlive(client)) ? String(client.pid).padStart(7) : '  ended'}  ${client.name}`)
   printMounts(state)
   return 0
 }
@@ -56,6 +59,7 @@ export async function down(kind: string): Promise<void> {
 
 /** Unmounts, ends every process and removes every folder. */
 export async function remove(kind: string, state: FileSystemState): Promise<void> {
+  await leaveNodes(kind, state)
   for (const folder of state.mounts) await unmount(folder)
   // No patience: there is nothing to save.
   await endProcesses(state.processes.toReversed(), 0)

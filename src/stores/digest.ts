@@ -6,8 +6,7 @@ import type { BlobStore, Digest } from './store.ts'
 export const DIGEST = /^sha256:[0-9a-f]{64}$/
 
 /** The digest of `data`. */
-export const digestOf = (data: Uint8Array | string): Digest =>
-  `sha256:${sha256(data)}`
+export const digestOf = (data: Uint8Array | string): Digest => `sha256:${sha256(data)}`
 
 /** Checks a digest before it becomes a name in a store. @throws WorkspaceError DIGEST_MISMATCH */
 export function checkDigest(digest: string): Digest {

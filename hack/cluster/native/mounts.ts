@@ -15,9 +15,9 @@ export async function removeMountPoints(folders: readonly string[]): Promise<voi
   for (const folder of folders.toReversed()) await rmdir(folder).catch(() => undefined)
 }
 
-/** What is mounted below a folder, as this process sees it. */
-export async function mountsBelow(folder: string): Promise<string[]> {
-  const table = await readFile('/proc/self/mountinfo', 'utf8')
+/** What is mounted below a folder, as this process or another one sees it. */
+export async function mountsBelow(folder: string, pid: number | 'self' = 'self'): Promise<string[]> {
+  const table = await readFile(`/proc/${pid}/mountinfo`, 'utf8')
   const places = table.split('\n').map((line) => line.split(' ')[4] ?? '')
   return places.filter((place) => place === folder || place.startsWith(`${folder}/`))
 }

@@ -29,7 +29,11 @@ export const namesPath = (names: readonly string[]): string => path('names', nam
 export const runPath = (namespace: string, name: string): string => path('runs', [namespace, name])
 
 /** The answer to the PUT, or the whole POST, of an upload. */
-export const Stored = z.object({ digest: z.string(), size: z.int().check(z.nonnegative()), isNew: z.boolean() })
+export const Stored = z.object({
+  digest: z.string(),
+  size: z.int().check(z.nonnegative()),
+  isNew: z.boolean(),
+})
 
 export const Entries = z.array(
   z.object({
