@@ -2,7 +2,7 @@
 import { WorkspaceError } from '../errors.ts'
 import type { Heartbeat, Hold, LockEvent, LockState, Request, Waiter, Who } from './format.ts'
 import type { Next } from './backend.ts'
-import { admits, describeTerms, sameTerms } from './modes.ts'
+import { admits, describeTerms } from './modes.ts'
 import type { Subject } from './observer.ts'
 
 const sameTaskRun = (a: Request, b: Request): boolean => a.by.taskRun.uid === b.by.taskRun.uid
@@ -43,11 +43,15 @@ export function grant(state: LockState, me: Request): Next<Hold | undefined> {
   return isGrantable(state, me) ? { append: { kind: 'granted', request: me } } : { done: undefined }
 }
 
+/** With a heartbeat it is another kind of hold too: one that ends with its process, as that of with-lock does. */
 function requireSameTerms({ request, epoch }: Hold, me: Request): void {
-  if (sameTerms(request, me)) return
+  const [expected, found] = [request, me].map(
+    (one) => describeTerms(one) + (one.heartbeat ? ', with heartbeats' : ''),
+  )
+  if (expected === found) return
   throw new WorkspaceError('USAGE', `the task ${me.by.task} holds this lock already, on other terms`, {
-    expected: `${describeTerms(request)}, as its hold with epoch ${epoch}`,
-    found: describeTerms(me),
+    expected: `${expected}, as its hold with epoch ${epoch}`,
+    found: found!,
     hint: 'a task has one hold of a lock: release it first, or use another lock for the other purpose',
   })
 }

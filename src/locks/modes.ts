@@ -21,8 +21,6 @@ export function admits(holding: readonly Terms[], { mode, limit = 0 }: Terms): b
   }
 }
 
-export const sameTerms = (a: Terms, b: Terms): boolean => a.mode === b.mode && a.limit === b.limit
-
 /** `exclusive`, `shared`, `counting up to 3`. */
 export const describeTerms = ({ mode, limit }: Terms): string =>
   mode === 'counting' ? `counting up to ${limit}` : mode

@@ -148,6 +148,16 @@ describe('a counting lock', () => {
 })
 
 describe('a task that holds the lock', () => {
+  test('does not have it ended by a command that it runs under the same lock', async () => {
+    const { person } = await scene()
+    await person('ann', 'deploy', 'pod-1').acquire()
+    const heartbeat = { everyMs: 1000, ttlMs: 5000 }
+    await expect(person('ann', 'deploy', 'pod-1').acquire({ heartbeat })).rejects.toMatchObject({
+      code: 'USAGE',
+      found: 'exclusive, with heartbeats',
+    })
+  })
+
   test('is told where it asks again on other terms, also as a new attempt', async () => {
     const { person } = await scene()
     await person('ann', 'deploy', 'pod-1').acquire(counting(2))

@@ -1,7 +1,6 @@
-import { LOCK_BACKENDS } from '../../configuration.ts'
 import { defineStep, param } from '../../contract.ts'
-import { MODES } from '../../locks/format.ts'
-import { duration, limit, name, oneOf, optionalDuration, orNone, wholeNumber } from '../../schemas.ts'
+import { duration, oneOf, optionalDuration } from '../../schemas.ts'
+import { LOCK_BACKEND, LOCK_MODE, LOCK_NAME, LOCK_PRIORITY } from '../lock-params.ts'
 
 export const contract = defineStep({
   name: 'lock-acquire',
@@ -35,17 +34,8 @@ With the policy \`skip\`, guard what needs the lock, and the release:
   categories: ['Storage', 'Automation'],
   tags: ['workspace', 'lock', 'mutex'],
   params: {
-    name: param(name, 'The name of the lock, the same for all who share it.'),
-    mode: param(
-      oneOf(MODES),
-      'Who else may hold it: `exclusive`, nobody; `shared`, other shared holds; `counting`, others up to `limit`.',
-      'exclusive',
-    ),
-    limit: param(
-      limit,
-      'With the mode `counting`: how many may hold it at once, the same for all. Else empty.',
-      '',
-    ),
+    name: LOCK_NAME,
+    ...LOCK_MODE,
     policy: param(
       oneOf(['wait', 'skip', 'fail']),
       'What to do while another holds the lock: `wait` for it until `timeout`, `skip` (succeed without it, with an empty `epoch`), or `fail` at once.',
@@ -66,16 +56,8 @@ With the policy \`skip\`, guard what needs the lock, and the release:
       'The longest time that this hold may last. Others take the lock over after it **even if the holder still works**; only time that they have watched counts. Needed where the API cannot be asked; 10m suits downloads. Empty: no limit.',
       '',
     ),
-    backend: param(
-      orNone(oneOf(LOCK_BACKENDS)),
-      'Where the lock lives: `volume`, on the shared volume, or `lease`, as a Lease of the Kubernetes API in the namespace of the run, for volumes on which locks do not exclude. The same for all who share it. Empty: as the namespace is configured, else `volume`.',
-      '',
-    ),
-    priority: param(
-      wholeNumber('a whole number', -999, 999),
-      'Among those who wait, a higher number goes first.',
-      '0',
-    ),
+    backend: LOCK_BACKEND,
+    priority: LOCK_PRIORITY,
   },
   results: {
     epoch: {

@@ -1,7 +1,6 @@
-import { LOCK_BACKENDS } from '../../configuration.ts'
 import { arrayParam, defineStep, param } from '../../contract.ts'
-import { MODES } from '../../locks/format.ts'
-import { duration, limit, name, oneOf, orNone, text, wholeNumber } from '../../schemas.ts'
+import { duration, oneOf, text } from '../../schemas.ts'
+import { LOCK_BACKEND, LOCK_MODE, LOCK_NAME, LOCK_PRIORITY } from '../lock-params.ts'
 
 export const contract = defineStep({
   name: 'with-lock',
@@ -25,7 +24,7 @@ Give values to a script by \`args\`, where they are \`$1\`, \`$2\` and so on, ra
   categories: ['Storage', 'Automation'],
   tags: ['workspace', 'lock', 'mutex'],
   params: {
-    name: param(name, 'The name of the lock, the same for all who share it.'),
+    name: LOCK_NAME,
     args: arrayParam(
       text,
       'The command and its arguments; where `script` is given, the arguments of the script.',
@@ -36,16 +35,7 @@ Give values to a script by \`args\`, where they are \`$1\`, \`$2\` and so on, ra
       'A script for `sh -e`, instead of a command. Kubernetes makes `$` of `$$` in it.',
       '',
     ),
-    mode: param(
-      oneOf(MODES),
-      'Who else may hold it: `exclusive`, nobody; `shared`, other shared holds; `counting`, others up to `limit`.',
-      'exclusive',
-    ),
-    limit: param(
-      limit,
-      'With the mode `counting`: how many may hold it at once, the same for all. Else empty.',
-      '',
-    ),
+    ...LOCK_MODE,
     policy: param(
       oneOf(['wait', 'skip', 'fail']),
       'What to do while another holds the lock: `wait` for it until `timeout`, `skip` (succeed without running the command, with an empty `epoch`), or `fail` at once.',
@@ -56,16 +46,8 @@ Give values to a script by \`args\`, where they are \`$1\`, \`$2\` and so on, ra
       'How long to wait for the lock, such as 90s, 10m or 1h30m. Keep it under the timeout of the task.',
       '10m',
     ),
-    backend: param(
-      orNone(oneOf(LOCK_BACKENDS)),
-      'Where the lock lives: `volume`, on the shared volume, or `lease`, as a Lease of the Kubernetes API in the namespace of the run. The same for all who share it. Empty: as the namespace is configured, else `volume`.',
-      '',
-    ),
-    priority: param(
-      wholeNumber('a whole number', -999, 999),
-      'Among those who wait, a higher number goes first.',
-      '0',
-    ),
+    backend: LOCK_BACKEND,
+    priority: LOCK_PRIORITY,
     flock: param(
       text,
       'A file of the shared volume to hold by flock(2) as well, so that programs that flock it by themselves are excluded, too. Relative to the volume, or absolute; made where it is missing. Empty: none.',
