@@ -5,10 +5,10 @@ import { describe, expect, test } from 'vitest'
 import { listEntries } from '../../src/volume/publish.ts'
 import type { Volume } from '../../src/volume/volume.ts'
 import type { StoredEvent } from '../../src/locks/format.ts'
-import { newVolume, storedEvents } from './support.ts'
-import type { WorkerOptions } from './worker.ts'
+import { newVolume, storedEvents } from '../locks/support.ts'
+import type { WorkerOptions } from '../locks/worker.ts'
 
-const WORKER = join(import.meta.dirname, 'worker.ts')
+const WORKER = join(import.meta.dirname, '../locks/worker.ts')
 const NEVER = 1_000_000
 const EACH = 5
 

@@ -14,7 +14,7 @@ import { ensureVolume } from '../../src/volume/volume.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { identityOf } from '../support/step.ts'
 
-const PROGRAM = join(import.meta.dirname, 'with-lock-program.ts')
+const PROGRAM = join(import.meta.dirname, '../steps/with-lock-program.ts')
 const EXCLUSIVELY = ['set -C', ': > "$1/inside"', 'sleep 0.2', 'rm "$1/inside"'].join('\n')
 
 interface Params {
