@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, truncate } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -107,7 +107,8 @@ describe('a lock whose folder is removed', () => {
     const behind = person('eve')
     const behindWaits = behind.acquire().catch((error: unknown) => error)
     await until(async () => (await queue()).length === 2, 'eve')
-    await rm(volume.layout.lock(LOCK), { recursive: true })
+    // At once: a waiter that beats meanwhile would keep rm from emptying it.
+    await rename(volume.layout.lock(LOCK), join(volume.layout.root, 'removed'))
     const failure = await (who === 'the head' ? headWaits : behindWaits)
     expect(failure).toMatchObject({ code: 'LOCK_DAMAGED', found: expect.stringContaining('is gone') })
     head.abort.abort(new Error('over'))
