@@ -1,13 +1,29 @@
 /** Bundles every program (the steps', the coordinator, the probe) to one ES module; what they share, and what is loaded late, lies in chunks beside. */
-import { build } from 'esbuild'
+import { build, type BuildOptions } from 'esbuild'
 import { join } from 'node:path'
 import { CONTRACTS } from '../src/catalog/contracts.ts'
 
 const root = join(import.meta.dirname, '..')
 
+/** How every program of ours is bundled. */
+export const BUNDLING = {
+  bundle: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node24',
+  // The addon lies beside, in node_modules.
+  external: ['fs-ext'],
+  // Some dependencies are CommonJS and call require.
+  banner: {
+    js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
+  },
+  logLevel: 'warning',
+} as const satisfies BuildOptions
+
 /** Writes `<out>/<step>.mjs` for every step, `<out>/coordinator.mjs` and `<out>/probe-locks.mjs`. */
 export async function bundle(out: string): Promise<void> {
   await build({
+    ...BUNDLING,
     entryPoints: [
       ...CONTRACTS.map(({ name }) => ({ in: join(root, 'src/steps', name, 'main.ts'), out: name })),
       { in: join(root, 'src/coordinator/main.ts'), out: 'coordinator' },
@@ -15,20 +31,9 @@ export async function bundle(out: string): Promise<void> {
     ],
     outdir: out,
     outExtension: { '.js': '.mjs' },
-    bundle: true,
     splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node24',
     minifySyntax: true,
     minifyWhitespace: true,
     // Identifiers stay for the sake of stack traces; esbuild's keepNames would cost time at every start.
-    // The addon lies beside, in node_modules.
-    external: ['fs-ext'],
-    // Some dependencies are CommonJS and call require.
-    banner: {
-      js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
-    },
-    logLevel: 'warning',
   })
 }

@@ -1,8 +1,9 @@
 /** Locks, against what people use today on the same file system. */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 import { execa } from 'execa'
+import { BUNDLING } from '../../images/bundle.ts'
 import type { Contender, Turn } from './locks/contender.ts'
 import { median, pair, row, time, type Command, type Row } from './pair.ts'
 import { inTurn, throughSecond } from './rivals.ts'
@@ -40,19 +41,11 @@ async function placesOf(world: World): Promise<string[]> {
 /** In one file, so that it starts as fast as a step does. */
 async function bundleContender(world: World): Promise<void> {
   await build({
+    ...BUNDLING,
     entryPoints: [join(import.meta.dirname, 'locks/contender.ts')],
     outfile: join(world.local, 'contender', 'contender.mjs'),
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node24',
-    external: ['fs-ext', '@kubernetes/client-node'],
-    banner: {
-      js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
-    },
-    logLevel: 'warning',
+    external: [...BUNDLING.external, '@kubernetes/client-node'],
   })
-  await mkdir(join(world.local, 'contender'), { recursive: true })
 }
 
 interface Load {

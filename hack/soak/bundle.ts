@@ -2,6 +2,7 @@
 import { access, cp, mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { build } from 'esbuild'
+import { BUNDLING } from '../../images/bundle.ts'
 import { VARIANTS, variantPlugin } from './variants.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -9,25 +10,16 @@ const root = join(import.meta.dirname, '../..')
 /** Writes `<out>/soak.mjs` and `<out>/worker.mjs`, with the addon for flock beside them where it was compiled. */
 export async function bundle(out: string, variant?: string): Promise<void> {
   await build({
+    ...BUNDLING,
     entryPoints: [
       { in: join(import.meta.dirname, 'worker.ts'), out: 'worker' },
       { in: join(import.meta.dirname, 'bundled.ts'), out: 'soak' },
     ],
     outdir: out,
     outExtension: { '.js': '.mjs' },
-    bundle: true,
     // What is loaded late, as the client of the Kubernetes API, lies beside: processes start often.
     splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node24',
-    external: ['fs-ext'],
     plugins: variant === undefined ? [] : [variantPlugin(root, VARIANTS[variant]!)],
-    // Some dependencies are CommonJS and call require.
-    banner: {
-      js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
-    },
-    logLevel: 'warning',
   })
   for (const file of ['package.json', 'fs-ext.js', 'build/Release/fs_ext.node']) {
     const [from, to] = [join(root, 'node_modules/fs-ext', file), join(out, 'node_modules/fs-ext', file)]

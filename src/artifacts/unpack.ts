@@ -142,7 +142,8 @@ async function* pieces(
 async function inflate(layer: Digest, pack: Pack, n: number, frame: Buffer): Promise<Buffer> {
   const size = Math.min(FRAME, pack.size - n * FRAME)
   try {
-    // Never more than a frame may hold: a handmade one could grow to gigabytes.
+    // Never more than a frame may hold: a handmade one could grow to gigabytes. One piece of output that is not quite
+    // filled: a full one would be followed by another trip to the thread pool.
     const bytes = await zstd.decompress(frame, { maxOutputLength: FRAME, chunkSize: FRAME + 1 })
     if (bytes.length === size) return bytes
     throw damaged(layer, `frame ${n} holds ${bytes.length} bytes instead of ${size}`)
