@@ -119,6 +119,16 @@ export async function readFile(path: string): Promise<Buffer> {
   return nodefs.readFile(path)
 }
 
+/** A file's text; undefined where it is gone, or where a listing showed it sooner than an open finds it. */
+export async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return (await readFile(path)).toString()
+  } catch (error) {
+    if (errno(error) === 'ENOENT' || errno(error) === 'ESTALE') return undefined
+    throw error
+  }
+}
+
 export async function lstat(path: string): Promise<Stats> {
   await at('lstat', path)
   return nodefs.lstat(path)

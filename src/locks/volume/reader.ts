@@ -4,7 +4,6 @@
  * is the protocol: events are listed, then read, and only then are the snapshots listed. An event that is read
  * although it is void was linked after a snapshot that covers it, which that listing then shows.
  */
-import { errno } from '../../errors.ts'
 import { jitter, monotonic, sleep } from '../../platform/clock.ts'
 import * as fs from '../../platform/fs.ts'
 import { EMPTY, fold, ImpossibleEvent } from '../fold.ts'
@@ -66,7 +65,7 @@ export function createReader(paths: LockPaths, missingMs: number): Reader {
   async function load(seq: number): Promise<LockState | undefined> {
     if (seq === 0) return EMPTY
     const path = numbered(paths.snapshots, seq)
-    const text = await readText(path)
+    const text = await fs.readIfThere(path)
     return text === undefined ? undefined : parseSnapshot(text, seq, path)
   }
 
@@ -97,16 +96,6 @@ const newestOf = (numbers: number[]): number => numbers.at(-1) ?? 0
 async function readTexts(files: readonly string[]): Promise<(string | undefined)[]> {
   const texts: (string | undefined)[] = []
   for (let from = 0; from < files.length; from += FILES_AT_ONCE)
-    texts.push(...(await Promise.all(files.slice(from, from + FILES_AT_ONCE).map(readText))))
+    texts.push(...(await Promise.all(files.slice(from, from + FILES_AT_ONCE).map(fs.readIfThere))))
   return texts
-}
-
-/** Undefined where compaction has removed it. */
-async function readText(path: string): Promise<string | undefined> {
-  try {
-    return (await fs.readFile(path)).toString()
-  } catch (error) {
-    if (errno(error) === 'ENOENT' || errno(error) === 'ESTALE') return undefined
-    throw error
-  }
 }

@@ -1,6 +1,6 @@
 /** How two processes on two nodes meet and talk over the volume: each says a thing once, as a file of its own. */
 import { join } from 'node:path'
-import { errno, WorkspaceError } from '../../errors.ts'
+import { WorkspaceError } from '../../errors.ts'
 import { jitter, monotonic, sleep } from '../../platform/clock.ts'
 import * as fs from '../../platform/fs.ts'
 import { publishFile } from '../publish.ts'
@@ -37,7 +37,7 @@ export function openMeeting(folder: string, side: Side, patienceMs: number, sign
     for (;;) {
       // By listing: on NFS only a listing is fresh.
       const text = (await fs.list(folder)).some((entry) => entry.name === name)
-        ? await readIfThere(join(folder, name))
+        ? await fs.readIfThere(join(folder, name))
         : undefined
       if (text !== undefined) return JSON.parse(text)
       if (monotonic() >= until) throw silent(point, patienceMs)
@@ -52,16 +52,6 @@ export function openMeeting(folder: string, side: Side, patienceMs: number, sign
       await tell(point, words)
       return hear(point)
     },
-  }
-}
-
-/** A listing may show what an open does not find yet. */
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return (await fs.readFile(path)).toString()
-  } catch (error) {
-    if (errno(error) === 'ENOENT' || errno(error) === 'ESTALE') return undefined
-    throw error
   }
 }
 
