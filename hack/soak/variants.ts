@@ -14,11 +14,13 @@ export interface Replacement {
 }
 
 export const VARIANTS: Readonly<Record<string, readonly Replacement[]>> = {
-  'rename-for-link': [
+  'rename-for-symlink': [
     {
       file: 'src/platform/fs.ts',
-      from: 'await nodefs.link(from, to)',
-      to: 'await nodefs.rename(from, to)',
+      from: 'await nodefs.symlink(target, path)',
+      to: `const temporary = path.replace(/[^/]+$/, '.tmp-' + Math.random())
+        await nodefs.symlink(target, temporary)
+        await nodefs.rename(temporary, path)`,
     },
   ],
   'no-epoch-check': [

@@ -220,7 +220,7 @@ export function parseState(text: string, path: string): LockState {
 }
 
 export const formatEvent = (event: LockEvent, seq: number, at: string): string =>
-  JSON.stringify({ v: LOCK_FORMAT, seq, at, ...event }, null, 2)
+  JSON.stringify({ v: LOCK_FORMAT, seq, at, ...event })
 
 export const formatSnapshot = (state: LockState): string =>
   JSON.stringify({ ...state, v: LOCK_FORMAT }, null, 2)

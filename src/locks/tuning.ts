@@ -20,8 +20,6 @@ export const TUNING = {
   holderAsk: { firstMs: 1_000, maxMs: 2_000 },
   /** The same about the waiter ahead. */
   waiterAsk: { firstMs: 5_000, maxMs: 20_000 },
-  /** How long to try for the guard before going on without it; 0 goes without it at once. */
-  guardMs: 2_000,
   /** An event that a listing or an open misses for so long is missing. */
   missingMs: 5_000,
   /** A snapshot is published after so many events. */

@@ -108,7 +108,8 @@ function createWaiting(acquisition: Acquisition) {
   /** Lists heartbeats until one that matters went, the waiter ahead is gone, or it is time to read the log anyway. */
   async function untilSomethingChanges(view: View): Promise<void> {
     const readAt = monotonic() + jitter(tuning.waiterReadMs)
-    const matter = whoMatters(me, view).filter((ticket) => view.beats.has(ticket))
+    // Also one whose heartbeat was not there yet: it could come and go between two listings.
+    const matter = whoMatters(me, view)
     while (monotonic() < Math.min(readAt, watchers.recordAt()) && waited() < timeoutMs) {
       await pause(pace.pauseMs())
       const startedAt = monotonic()

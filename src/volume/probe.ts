@@ -19,8 +19,9 @@ export interface Probe {
   mount: Mount
   /** flock between two processes of this client. */
   flock: 'excludes' | 'does not exclude' | `fails: ${string}`
-  /** link(2), O_EXCL and rename of a folder: whether a taken name is refused. */
+  /** link(2), symlink(2), O_EXCL and rename of a folder: whether a taken name is refused. */
   link: Exclusive
+  symlink: Exclusive
   exclusiveCreate: Exclusive
   folderRename: Exclusive
   caseSensitive: boolean
@@ -62,6 +63,7 @@ async function probeVolume(volume: Volume, mount: Mount): Promise<Probe> {
       timestampSkewMs: await timestampSkew(folder),
       flock: await tellFlock(folder),
       link: await tell(() => exclusive(folder, 'link', (taken, fresh) => fs.link(fresh, taken))),
+      symlink: await tell(() => exclusive(folder, 'symlink', (taken) => fs.symlink('content', taken))),
       exclusiveCreate: await tell(() =>
         exclusive(folder, 'create', async (taken) => (await fs.create(taken)).close()),
       ),
@@ -159,12 +161,14 @@ async function tell(ask: () => Promise<boolean>): Promise<Exclusive> {
 }
 
 function refuseUnsafe(probe: Probe): void {
-  const bad = (['link', 'exclusiveCreate', 'folderRename'] as const).filter(
+  const needed = (['link', 'exclusiveCreate', 'folderRename'] as const).filter(
     (name) => probe[name] !== 'excludes',
   )
+  // Where there are no symlinks, files take their place.
+  const bad = probe.symlink === 'does not exclude' ? [...needed, 'symlink' as const] : needed
   if (bad.length === 0) return
   throw new WorkspaceError('STORAGE_UNSAFE', 'this volume cannot take names exclusively', {
-    expected: 'link(2), O_EXCL and rename of a folder refuse a name that is taken',
+    expected: 'link(2), symlink(2), O_EXCL and rename of a folder refuse a name that is taken',
     found: `${bad.map((name) => `${name} ${probe[name]}`).join('; ')} on ${probe.mount.type} (${probe.mount.options})`,
     hint: 'use CephFS, NFSv4.1 or another POSIX file system; some SMB and object-store mounts cannot do this',
   })

@@ -3,7 +3,7 @@
  * `./run filesystem ceph up` and `./run filesystem ceph nodes`, else it is left out.
  */
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -202,7 +202,7 @@ function follow(lock: string): { events: StoredEvent[]; stop: () => Promise<void
     const names = await readdir(folder).catch(() => [])
     const known = events.at(-1)?.seq ?? 0
     for (const name of names.filter((other) => Number(other) > known).sort()) {
-      const text = await readFile(join(folder, name), 'utf8').catch(() => undefined)
+      const text = await readlink(join(folder, name)).catch(() => undefined)
       if (text) events.push(JSON.parse(text) as StoredEvent)
     }
   }

@@ -1,5 +1,5 @@
 /** Locks on a real Tekton: between runs on two nodes, and over runs that were cancelled or deleted. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { SERVICE_ACCOUNT } from '../../src/catalog/names.ts'
@@ -152,7 +152,7 @@ function historyOf(lock: string): StoredEvent[] {
   const folder = join(space.volume, 'locks', lock, 'events')
   if (!existsSync(folder)) return []
   const files = readdirSync(folder).filter((name) => /^\d+$/.test(name))
-  return files.sort().map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')) as StoredEvent)
+  return files.sort().map((name) => JSON.parse(readlinkSync(join(folder, name))) as StoredEvent)
 }
 
 type Kind<K extends StoredEvent['kind']> = Extract<StoredEvent, { kind: K }>

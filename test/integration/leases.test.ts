@@ -64,7 +64,6 @@ describe('processes that count under a Lease while some are killed', () => {
         root: volume.layout.root,
         id,
         acquisitions: each,
-        guardMs: 0,
         compactAfter: 0,
         lease: { namespace, kubeconfig },
       }

@@ -54,7 +54,7 @@ describe('on a local disk', () => {
   })
 
   test.for([
-    ['rename-for-link', 'no error'],
+    ['rename-for-symlink', 'no error'],
     ['no-epoch-check', 'no lost update'],
     ['release-by-anybody', 'release of one’s own'],
     ['finished-is-stopped', 'one holder'],

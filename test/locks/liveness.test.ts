@@ -57,7 +57,7 @@ describe('a holder that is gone', () => {
     const { volume, liveness, person } = await scene()
     await person('ann').acquire()
     liveness.kill('ann')
-    const all = Array.from({ length: 6 }, (_, n) => person(`p${n}`, { guardMs: 0 }))
+    const all = Array.from({ length: 6 }, (_, n) => person(`p${n}`))
     await Promise.all(all.map(async (one) => one.acquire().then(() => one.release())))
     const kinds = (await storedEvents(volume)).map((event) => event.kind)
     expect(kinds.filter((kind) => kind === 'taken-over')).toHaveLength(1)

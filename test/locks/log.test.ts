@@ -1,4 +1,4 @@
-import { link, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { compact } from '../../src/locks/volume/compact.ts'
@@ -7,10 +7,19 @@ import { describeLock, volumeLocks } from '../../src/locks/index.ts'
 import { openLog } from '../../src/locks/volume/log.ts'
 import { pathsOf } from '../../src/locks/volume/paths.ts'
 import { createReader } from '../../src/locks/volume/reader.ts'
-import { flock } from '../../src/platform/flock.ts'
 import * as fs from '../../src/platform/fs.ts'
-import { publishFile } from '../../src/volume/publish.ts'
-import { actor, FAST, fakeLiveness, folderOf, identityOf, LOCK, newVolume, storedEvents } from './support.ts'
+import { publishText } from '../../src/volume/short-text.ts'
+import {
+  actor,
+  FAST,
+  fakeLiveness,
+  folderOf,
+  identityOf,
+  LOCK,
+  newVolume,
+  rewriteEvent,
+  storedEvents,
+} from './support.ts'
 
 async function scene(tuning = {}) {
   const volume = await newVolume()
@@ -92,11 +101,11 @@ test('compaction of an old state leaves what came after it', async () => {
 
 describe('an event below the newest snapshot is void', () => {
   test('for its writer, who decides again and clears it away', async () => {
-    const { volume, person, paths, event } = await scene({ guardMs: 0 })
+    const { volume, person, paths, event } = await scene()
     await person('ann').acquire()
     await person('ann').release()
     // While bob is about to link event 3, eve acquires with event 3, and compaction makes its name free again.
-    before('link', event(3), async () => {
+    before('symlink', event(3), async () => {
       await person('eve').acquire()
       await compact(paths, await createReader(paths, 500).read())
     })
@@ -112,23 +121,23 @@ describe('an event below the newest snapshot is void', () => {
   })
 
   test('for a reader that reads it in place of the one that counted', async () => {
-    const { person, paths, event } = await scene({ guardMs: 0 })
+    const { person, paths, event } = await scene()
     await person('ann').acquire()
     await person('ann').release()
     const reader = createReader(paths, 500)
     await reader.read()
     await person('eve').acquire()
-    before('readFile', event(3), async () => {
+    before('readlink', event(3), async () => {
       await compact(paths, await createReader(paths, 500).read())
       const [hold] = (await createReader(paths, 500).read()).holders
       const request = { ...hold!.request, owner: identityOf('bob', 'deploy').run }
-      await publishFile(event(3), formatEvent({ kind: 'granted', request }, 3, ''))
+      await publishText(event(3), formatEvent({ kind: 'granted', request }, 3, ''))
     })
     expect((await reader.read()).holders).toMatchObject([{ epoch: 3, request: { owner: { name: 'eve' } } }])
   })
 
   test('unless it was part of it: then it is not written twice', async () => {
-    const { volume, person, paths } = await scene({ guardMs: 0 })
+    const { volume, person, paths } = await scene()
     // As soon as the grant is linked, another compacts it.
     let linked = false
     onTestFinished(() => fs.injectFault(undefined))
@@ -144,47 +153,59 @@ describe('an event below the newest snapshot is void', () => {
   })
 })
 
-describe('the link of an event', () => {
+describe('the symlink of an event', () => {
   test('that lost is decided again', async () => {
-    const { volume, person, event } = await scene({ guardMs: 0 })
-    before('link', event(1), async () => void (await person('eve').acquire()))
+    const { volume, person, event } = await scene()
+    before('symlink', event(1), async () => void (await person('eve').acquire()))
     expect(await person('bob').acquire({ policy: 'skip' })).toMatchObject({ acquired: false })
     expect((await storedEvents(volume)).map((stored) => stored.kind)).toEqual(['granted'])
   })
 
   test('is made once although its answer was lost', async () => {
-    const { volume, person, event } = await scene({ guardMs: 0 })
+    const { volume, person, event } = await scene()
     // The event is there, and its writer gets an error or EEXIST: what counts is what the log says.
-    let temporary: string | undefined
-    onTestFinished(() => fs.injectFault(undefined))
-    fs.injectFault(async (operation, path) => {
-      if (operation === 'open' && path.includes('/events/.tmp-')) temporary ??= path
-      if (operation === 'link' && path === event(1) && temporary) {
-        await link(temporary, path)
-        temporary = undefined
-      }
+    before('symlink', event(1), async () => {
+      fs.injectFault(undefined)
+      throw Object.assign(new Error('EEXIST'), { code: 'EEXIST' })
     })
     expect(await person('ann').acquire()).toMatchObject({ acquired: true, epoch: 1 })
     expect(await storedEvents(volume)).toHaveLength(1)
   })
 })
 
+test.for([
+  ['is too long for a symlink', 'ENAMETOOLONG'],
+  ['a volume without symlinks refuses', 'EPERM'],
+])('an event that %s is a file, and counts the same', async ([, code]) => {
+  const { person, event } = await scene()
+  fs.injectFault((operation, path) => {
+    if (operation === 'symlink' && path === event(1)) throw Object.assign(new Error(code), { code })
+  })
+  onTestFinished(() => fs.injectFault(undefined))
+  await person('ann').acquire()
+  expect((await fs.lstat(event(1))).isFile()).toBe(true)
+  expect(await person('bob').acquire({ policy: 'skip' })).toMatchObject({ acquired: false })
+  await person('ann').release()
+  expect(await person('bob').acquire()).toMatchObject({ epoch: 3 })
+  expect((await fs.lstat(event(3))).isSymbolicLink()).toBe(true)
+})
+
 describe('a log that does not fit together stops everybody', () => {
   const damages: [string, (text: string) => string, string][] = [
     ['cut short', (text) => text.slice(0, text.length / 2), 'LOCK_DAMAGED'],
     ['empty', () => '', 'LOCK_DAMAGED'],
-    ['of another place', (text) => text.replace('"seq": 1', '"seq": 7'), 'LOCK_DAMAGED'],
+    ['of another place', (text) => text.replace('"seq":1', '"seq":7'), 'LOCK_DAMAGED'],
     ['without a ticket', (text) => text.replace('"ticket"', '"token"'), 'LOCK_DAMAGED'],
     [
       'impossible',
       (text) =>
         text
           .replace('"granted"', '"withdrawn"')
-          .replace('"request": {', '"why": "", "request": {')
-          .replace('"v": 1', '"v": 1, "ticket": "00000000-0000-4000-8000-000000000000"'),
+          .replace('"request":{', '"why":"","request":{')
+          .replace('"v":1', '"v":1,"ticket":"00000000-0000-4000-8000-000000000000"'),
       'LOCK_DAMAGED',
     ],
-    ['of a newer version', (text) => text.replace('"v": 1', '"v": 2'), 'FORMAT_UNSUPPORTED'],
+    ['of a newer version', (text) => text.replace('"v":1', '"v":2'), 'FORMAT_UNSUPPORTED'],
     ['of an unknown kind', (text) => text.replace('"granted"', '"lent"'), 'FORMAT_UNSUPPORTED'],
     ['of an unknown mode', (text) => text.replace('"exclusive"', '"upgradeable"'), 'FORMAT_UNSUPPORTED'],
   ]
@@ -192,9 +213,9 @@ describe('a log that does not fit together stops everybody', () => {
   test.for(damages)('with an event that is %s', async ([, damage, code]) => {
     const { person, event } = await scene()
     await person('ann').acquire()
-    const text = await readFile(event(1), 'utf8')
+    const text = await readlink(event(1))
     expect(damage(text)).not.toBe(text)
-    await writeFile(event(1), damage(text))
+    await rewriteEvent(event(1), damage(text))
     await expect(person('bob').acquire({ policy: 'skip' })).rejects.toMatchObject({ code })
     await expect(person('ann').release(1)).rejects.toMatchObject({ code })
   })
@@ -221,43 +242,10 @@ describe('a log that does not fit together stops everybody', () => {
   test('but what a newer version adds to an event is carried along', async () => {
     const { person, event, paths } = await scene()
     await person('ann').acquire()
-    const text = await readFile(event(1), 'utf8')
-    await writeFile(event(1), text.replace('"priority": 0', '"priority": 0, "colour": "red"'))
+    const text = await readlink(event(1))
+    await rewriteEvent(event(1), text.replace('"priority":0', '"priority":0,"colour":"red"'))
     await compact(paths, await createReader(paths, 500).read())
     expect(await readFile(join(paths.snapshots, '000000000001'), 'utf8')).toContain('"colour": "red"')
-  })
-})
-
-describe('the guard', () => {
-  test('that a stopped process holds delays, and excludes nobody for long', async () => {
-    const { person, paths } = await scene({ guardMs: 200 })
-    await person('ann').acquire()
-    await person('ann').release()
-    const stopped = await fs.open(paths.guard, 'r+')
-    expect(await flock().tryLock(stopped.fd, 'exclusive')).toBe(true)
-    const startedAt = performance.now()
-    expect(await person('bob').acquire()).toMatchObject({ acquired: true })
-    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(200)
-    await stopped.close()
-  })
-
-  test('that nobody has is taken, so that writers do not race', async () => {
-    const { volume } = await scene()
-    const paths = pathsOf(volume, LOCK)
-    const liveness = fakeLiveness()
-    const links: string[] = []
-    onTestFinished(() => fs.injectFault(undefined))
-    fs.injectFault((operation, path) => {
-      if (operation === 'link' && path.startsWith(paths.events)) links.push(path)
-    })
-    await actor(volume, liveness, identityOf('zoe', 'deploy')).acquire()
-    const all = Array.from({ length: 5 }, (_, n) =>
-      actor(volume, liveness, identityOf(`p${n}`, 'deploy'), { guardMs: 20_000 }),
-    )
-    const waits = all.map((one) => one.acquire().then(() => one.release()))
-    await actor(volume, liveness, identityOf('zoe', 'deploy')).release()
-    await Promise.all(waits)
-    expect(links.length).toBe(new Set(links).size)
   })
 })
 

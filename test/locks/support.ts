@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { randomUUID } from 'node:crypto'
 import type { Event } from '../../src/events.ts'
@@ -14,6 +14,7 @@ import {
 import type { StoredEvent } from '../../src/locks/format.ts'
 import { TUNING, type Tuning } from '../../src/locks/tuning.ts'
 import type { Liveness, Verdict } from '../../src/volume/liveness.ts'
+import { readText } from '../../src/volume/short-text.ts'
 import { ensureVolume, type Volume } from '../../src/volume/volume.ts'
 import { temporaryFolder } from '../support/folder.ts'
 
@@ -112,8 +113,14 @@ export async function storedEvents(volume: Volume, lock = LOCK): Promise<StoredE
   const folder = join(volume.layout.lock(lock), 'events')
   const names = (await readdir(folder)).filter((name) => /^\d+$/.test(name)).sort()
   return Promise.all(
-    names.map(async (name) => JSON.parse(await readFile(join(folder, name), 'utf8')) as StoredEvent),
+    names.map(async (name) => JSON.parse((await readText(join(folder, name))) ?? '') as StoredEvent),
   )
+}
+
+/** Puts another text in the place of an event, as no step does: as a file where it is empty. */
+export async function rewriteEvent(path: string, text: string): Promise<void> {
+  await rm(path)
+  await (text === '' ? writeFile(path, text) : symlink(text, path))
 }
 
 /** Resolves once `condition` holds. */

@@ -20,7 +20,6 @@ export interface WorkerOptions {
   root: string
   id: string
   acquisitions: number
-  guardMs: number
   compactAfter: number
   /** How long to wait for the lock: 60 s where it is not said. */
   timeoutMs?: number
@@ -29,9 +28,9 @@ export interface WorkerOptions {
 }
 
 const options = JSON.parse(process.argv[2]!) as WorkerOptions
-const { root, id, acquisitions, guardMs, compactAfter, timeoutMs = 60_000, lease } = options
+const { root, id, acquisitions, compactAfter, timeoutMs = 60_000, lease } = options
 const volume = await openVolume(root)
-const tuning = { ...FAST, guardMs, compactAfter }
+const tuning = { ...FAST, compactAfter }
 const locks = lease ? leaseLocks(leasesIn(lease.namespace, lease)) : volumeLocks(volume, tuning)
 const liveness = flockLiveness(root)
 const counter = join(root, 'counter')

@@ -1,14 +1,13 @@
 /**
- * The log of a lock, which is the truth about it: each transition is one file, linked exclusively under the next
+ * The log of a lock, which is the truth about it: each transition is one name, taken exclusively with the next
  * number by a writer that decided on exactly the state before it.
  */
 import { errno, WorkspaceError } from '../../errors.ts'
 import { jitter, sleep, timestamp } from '../../platform/clock.ts'
-import { publishFile } from '../../volume/publish.ts'
+import { publishText } from '../../volume/short-text.ts'
 import { compact } from './compact.ts'
 import { damaged, formatEvent, type LockEvent, type LockState } from '../format.ts'
 import type { LockStore, Next } from '../backend.ts'
-import { withGuard } from './guard.ts'
 import { numbered, removeFile, type LockPaths } from './paths.ts'
 import { createReader } from './reader.ts'
 import type { Tuning } from '../tuning.ts'
@@ -17,37 +16,40 @@ export type LockLog = Pick<LockStore, 'read' | 'change'>
 
 /** No decision takes more events than this; one that does would go on for ever. */
 const MAX_EVENTS = 100
+const [PAUSE_MS, MOST_PAUSE_MS] = [5, 200]
 
 export function openLog(paths: LockPaths, tuning: Tuning): LockLog {
-  const { guardMs, missingMs, compactAfter } = tuning
+  const { missingMs, compactAfter } = tuning
   const reader = createReader(paths, missingMs)
 
-  async function link(event: LockEvent, seq: number): Promise<boolean> {
+  async function append(event: LockEvent, seq: number): Promise<boolean> {
     try {
-      return await publishFile(numbered(paths.events, seq), formatEvent(event, seq, timestamp()))
+      return await publishText(numbered(paths.events, seq), formatEvent(event, seq, timestamp()))
     } catch (error) {
       throw errno(error) === 'ENOENT' ? damaged(paths.events, 'no such folder any more', error) : error
     }
   }
 
   async function settle<T>(decide: (state: LockState) => Next<T>): Promise<T> {
-    let linked = 0
+    let appended = 0
+    let lost = 0
     for (let events = 0; events <= MAX_EVENTS;) {
       const state = await reader.read()
       // A void event misleads nobody, but its name is in the way of people's understanding.
-      if (linked > 0 && linked <= reader.snapshot) await removeFile(numbered(paths.events, linked))
+      if (appended > 0 && appended <= reader.snapshot) await removeFile(numbered(paths.events, appended))
       const next = decide(state)
       if ('done' in next) {
         const isLong = Math.max(state.seq - reader.snapshot, reader.voids) > compactAfter
-        if (linked > 0 && isLong) await compact(paths, state).catch(leaveToNext)
+        if (appended > 0 && isLong) await compact(paths, state).catch(leaveToNext)
         return next.done
       }
       const seq = state.seq + 1
-      if (await link(next.append, seq)) {
-        linked = seq
+      if (await append(next.append, seq)) {
+        appended = seq
         events++
       } else {
-        await sleep(jitter(10))
+        // Somebody was faster; the more often that happens, the more there are.
+        await sleep(jitter(Math.min(MOST_PAUSE_MS, PAUSE_MS * ++lost)))
       }
     }
     throw new WorkspaceError('INTERNAL', `a change of the lock ${paths.name} did not come to an end`)
@@ -55,7 +57,7 @@ export function openLog(paths: LockPaths, tuning: Tuning): LockLog {
 
   return {
     read: () => reader.read(),
-    change: (decide) => withGuard(paths.guard, guardMs, () => settle(decide)),
+    change: settle,
   }
 }
 

@@ -1,6 +1,6 @@
 /** The files of one lock. */
 import { join } from 'node:path'
-import { errno, ignoreMissing } from '../../errors.ts'
+import { ignoreMissing } from '../../errors.ts'
 import * as fs from '../../platform/fs.ts'
 import type { Volume } from '../../volume/volume.ts'
 
@@ -8,7 +8,6 @@ export interface LockPaths {
   /** The lock's name. */
   name: string
   folder: string
-  guard: string
   events: string
   snapshots: string
   heartbeats: string
@@ -19,7 +18,6 @@ export function pathsOf(volume: Volume, name: string): LockPaths {
   return {
     name,
     folder,
-    guard: join(folder, 'guard'),
     events: join(folder, 'events'),
     snapshots: join(folder, 'snapshot'),
     heartbeats: join(folder, 'heartbeats'),
@@ -38,16 +36,11 @@ export async function listNumbers(folder: string): Promise<number[]> {
   return names.map(Number).sort((a, b) => a - b)
 }
 
-/** Makes what a lock consists of where it is missing: the guard last, so that it stands for all of it. */
+/** Makes what a lock consists of where it is missing. */
 export async function prepare(paths: LockPaths): Promise<void> {
-  if ((await fs.list(paths.folder)).some((entry) => entry.name === 'guard')) return
-  for (const folder of [paths.events, paths.snapshots, paths.heartbeats]) await fs.mkdirp(folder)
-  try {
-    const handle = await fs.create(paths.guard)
-    await handle.close()
-  } catch (error) {
-    if (errno(error) !== 'EEXIST') throw error
-  }
+  const folders = [paths.events, paths.snapshots, paths.heartbeats]
+  const there = (await fs.list(paths.folder)).map((entry) => join(paths.folder, entry.name))
+  for (const folder of folders) if (!there.includes(folder)) await fs.mkdirp(folder)
 }
 
 /** Removes a file that others may remove too. */

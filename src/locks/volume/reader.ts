@@ -6,6 +6,7 @@
  */
 import { jitter, monotonic, sleep } from '../../platform/clock.ts'
 import * as fs from '../../platform/fs.ts'
+import { readText } from '../../volume/short-text.ts'
 import { EMPTY, fold, ImpossibleEvent } from '../fold.ts'
 import { damaged, parseEvent, parseSnapshot, type LockState } from '../format.ts'
 import { listNumbers, numbered, type LockPaths } from './paths.ts'
@@ -38,7 +39,7 @@ export function createReader(paths: LockPaths, missingMs: number): Reader {
     const state = known
     const listed = await listNumbers(paths.events)
     const numbers = listed.filter((seq) => seq > state.seq)
-    const texts = await readTexts(numbers.map((seq) => numbered(paths.events, seq)))
+    const texts = await readEvents(numbers.map((seq) => numbered(paths.events, seq)))
     // A void event was never part of the log: not even its content matters before this.
     snapshot = newestOf(await listNumbers(paths.snapshots))
     voids = listed.filter((seq) => seq <= snapshot).length
@@ -93,9 +94,9 @@ export function createReader(paths: LockPaths, missingMs: number): Reader {
 const newestOf = (numbers: number[]): number => numbers.at(-1) ?? 0
 
 /** A log that nobody could compact is long, and a process may only open so many files. */
-async function readTexts(files: readonly string[]): Promise<(string | undefined)[]> {
+async function readEvents(files: readonly string[]): Promise<(string | undefined)[]> {
   const texts: (string | undefined)[] = []
   for (let from = 0; from < files.length; from += FILES_AT_ONCE)
-    texts.push(...(await Promise.all(files.slice(from, from + FILES_AT_ONCE).map(fs.readIfThere))))
+    texts.push(...(await Promise.all(files.slice(from, from + FILES_AT_ONCE).map(readText))))
   return texts
 }

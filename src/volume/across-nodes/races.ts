@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { errno } from '../../errors.ts'
 import * as fs from '../../platform/fs.ts'
+import { publishText, readText } from '../short-text.ts'
 import type { Meeting, Side } from './meeting.ts'
 
 /** What one side saw of the races. */
@@ -28,6 +29,7 @@ const WAYS: Record<string, Take> = {
       return (await fs.lstat(mine(folder, name, side))).nlink === 2
     }
   },
+  symlink: (folder, name, side) => publishText(join(folder, name), String(side)),
   async create(folder, name, side) {
     return unlessTaken(() => write(join(folder, name), side))
   },
@@ -38,6 +40,7 @@ const WAYS: Record<string, Take> = {
 
 export const WAY_TITLES: Record<string, string> = {
   link: 'link(2)',
+  symlink: 'symlink(2)',
   create: 'O_EXCL',
   rename: 'rename of a folder',
 }
@@ -95,6 +98,7 @@ async function unlessTaken(take: () => Promise<void>): Promise<boolean> {
 async function ownerOf(folder: string, name: string): Promise<string> {
   const path = wayOf(name) === 'rename' ? join(folder, name, 'owner') : join(folder, name)
   try {
+    if (wayOf(name) === 'symlink') return (await readText(path)) ?? 'ENOENT'
     return (await fs.readFile(path)).toString()
   } catch (error) {
     return errno(error) ?? String(error)
