@@ -2,6 +2,7 @@
 import { getCACertificates } from 'node:tls'
 import { S3Client } from '@aws-sdk/client-s3'
 import type { Emit } from '../../events.ts'
+import { env } from '../../platform/host.ts'
 import { newPatience, type Patience, type PatienceOptions } from '../patience.ts'
 import { failureOf, refusalName } from './failure.ts'
 import { checkPrefix, keysUnder, type Keys } from './keys.ts'
@@ -125,7 +126,7 @@ function requestsTo(
 
 function newClient(options: S3Options): S3Client {
   const { region, endpoint, pathStyle, ca, credentials, idleMs = IDLE_MS } = options
-  const agent = { keepAlive: true, maxSockets: CONNECTIONS }
+  const agent = { keepAlive: true, maxSockets: CONNECTIONS, proxyEnv: env }
   return new S3Client({
     region,
     forcePathStyle: pathStyle,
