@@ -23,7 +23,7 @@ export const TUNING = {
   /** An event that a listing or an open misses for so long is missing. */
   missingMs: 5_000,
   /** A snapshot is published after so many events. */
-  compactAfter: 64,
+  compactAfter: 16,
 }
 
 export type Tuning = typeof TUNING

@@ -1,6 +1,5 @@
 import { readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { randomUUID } from 'node:crypto'
 import type { Event } from '../../src/events.ts'
 import type { Identity } from '../../src/identity.ts'
 import {
@@ -12,42 +11,16 @@ import {
   type Released,
 } from '../../src/locks/index.ts'
 import type { StoredEvent } from '../../src/locks/format.ts'
-import { TUNING, type Tuning } from '../../src/locks/tuning.ts'
+import type { Tuning } from '../../src/locks/tuning.ts'
 import type { Liveness, Verdict } from '../../src/volume/liveness.ts'
 import { readText } from '../../src/volume/short-text.ts'
 import { ensureVolume, type Volume } from '../../src/volume/volume.ts'
 import { temporaryFolder } from '../support/folder.ts'
+import { FAST, LOCK } from './people.ts'
 
-/** As the product's, but for people in a hurry. */
-export const FAST: Tuning = {
-  ...TUNING,
-  leastPollMs: 10,
-  headPollMs: 10,
-  waiterPollMs: 30,
-  waiterReadMs: 300,
-  missingMs: 500,
-  waiterHeartbeat: { everyMs: 100, ttlMs: 600 },
-  holderAsk: { firstMs: 20, maxMs: 40 },
-  waiterAsk: { firstMs: 20, maxMs: 40 },
-}
+export { FAST, identityOf, LOCK } from './people.ts'
 
 export const newVolume = async (): Promise<Volume> => ensureVolume(await temporaryFolder(), () => {})
-
-export function identityOf(run: string, task: string, pod: string = randomUUID()): Identity {
-  const owner = (kind: 'PipelineRun' | 'TaskRun', name: string) => ({
-    kind,
-    namespace: 'ci',
-    name,
-    uid: `uid-of-${name}`,
-  })
-  return {
-    run: owner('PipelineRun', run),
-    taskRun: owner('TaskRun', `${run}-${task}`),
-    task,
-    pod: { name: `${run}-${task}-pod`, uid: pod },
-    node: 'node-a',
-  }
-}
 
 /** Liveness by hand: everybody is alive until said otherwise, by the name of the owner. */
 export function fakeLiveness(): Liveness & {
@@ -73,8 +46,6 @@ export interface Actor {
   acquire(options?: Partial<AcquireOptions>): Promise<Outcome>
   release(epoch?: number): Promise<Released>
 }
-
-export const LOCK = 'deploy'
 
 export function actor(
   volume: Volume,

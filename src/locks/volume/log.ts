@@ -33,19 +33,22 @@ export function openLog(paths: LockPaths, tuning: Tuning): LockLog {
   async function settle<T>(decide: (state: LockState) => Next<T>): Promise<T> {
     let appended = 0
     let lost = 0
+    let letGo = false
     for (let events = 0; events <= MAX_EVENTS;) {
       const state = await reader.read()
       // A void event misleads nobody, but its name is in the way of people's understanding.
       if (appended > 0 && appended <= reader.snapshot) await removeFile(numbered(paths.events, appended))
       const next = decide(state)
       if ('done' in next) {
-        const isLong = Math.max(state.seq - reader.snapshot, reader.voids) > compactAfter
-        if (appended > 0 && isLong) await compact(paths, state).catch(leaveToNext)
+        const length = Math.max(state.seq - reader.snapshot, reader.voids)
+        // Nobody waits for who has let go of the lock; it falls to others only where nobody does.
+        if (length > compactAfter * (letGo ? 1 : 4)) await compact(paths, state).catch(leaveToNext)
         return next.done
       }
       const seq = state.seq + 1
       if (await append(next.append, seq)) {
         appended = seq
+        letGo = next.append.kind === 'released'
         events++
       } else {
         // Somebody was faster; the more often that happens, the more there are.
