@@ -19,7 +19,7 @@ export const USAGE = `usage: ./run soak [options]
   --seed N           what decides about the faults
   --json             print the report as JSON
   --report FILE      write the report as JSON
-Exits with 0 when nothing is wrong, 1 when something is, 2 for a wrong command line.`
+Ctrl-C ends it early, with what it has. Exits with 0 when nothing is wrong, 1 when something is, 2 for a wrong command line.`
 
 export const OPTIONS = {
   folder: { type: 'string' },
@@ -44,7 +44,7 @@ type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'
 /** Soaks with the program of a process at `program`. @returns the exit code */
 export async function runSoak(program: string, values: Values): Promise<number> {
   const stop = new AbortController()
-  const interrupted = (): void => stop.abort(new Error('interrupted'))
+  const interrupted = (): void => stop.abort()
   process.once('SIGINT', interrupted).once('SIGTERM', interrupted)
   const options: SoakOptions = {
     ...optionsOf(values),

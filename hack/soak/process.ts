@@ -50,6 +50,8 @@ export function startProcess(
   }
   const child = fork(program, [JSON.stringify(options)], {
     execArgv: [],
+    // Ctrl-C is for the soak, which ends them in order; they end by themselves without it.
+    detached: true,
     // A lane that waits for a slow volume is not to hold up the others: Node's own pool has four threads.
     env: { ...env, UV_THREADPOOL_SIZE: '32' },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

@@ -119,9 +119,9 @@ async function run(options: SoakOptions, setting: Setting): Promise<Run> {
     for (let slot = 0; slot < workers; slot++) start(slot)
     const startedAt = performance.now()
     const elapsed = (): number => (performance.now() - startedAt) / 1000
-    const isOver = (): boolean => acquired >= acquisitions || elapsed() >= seconds || running.size === 0
+    const isOver = (): boolean =>
+      signal.aborted || acquired >= acquisitions || elapsed() >= seconds || running.size === 0
     for (let told = 0; !isOver(); await sleep(100)) {
-      signal.throwIfAborted()
       if (elapsed() < told + 10) continue
       told = elapsed()
       say(`${acquired} acquisitions, ${faults.done.length} faults in ${told.toFixed(0)} s`)

@@ -77,7 +77,10 @@ describe('compaction', () => {
     for (let n = 0; n < 2; n++) await again()
     await person('bob').acquire()
     expect(await numbers('snapshot')).toEqual([])
-    for (let n = 0; n < 6; n++) await person(`p${n}`).acquire({ timeoutMs: 1 }).catch(() => undefined)
+    for (let n = 0; n < 6; n++)
+      await person(`p${n}`)
+        .acquire({ timeoutMs: 1 })
+        .catch(() => undefined)
     expect(await numbers('snapshot')).toEqual([17])
   })
 
