@@ -7,7 +7,7 @@ import { archiveRun } from './archive.ts'
 import { writeRecord } from './mark-record.ts'
 import type { Action, Plan } from './plan.ts'
 import { purgeBatch, sweepBlobs } from './sweep.ts'
-import { moveToTrash } from './trash.ts'
+import { moveToTrash } from '../volume/trash.ts'
 
 export interface Applied {
   /** Things trashed or purged; swept blobs are counted by themselves. */

@@ -15,7 +15,7 @@ import type { Layout } from '../volume/layout.ts'
 import { TEMPORARY } from '../volume/publish.ts'
 import type { Volume } from '../volume/volume.ts'
 import { isOurs } from './is-ours.ts'
-import { readTrashed } from './trash.ts'
+import { readTrashed } from '../volume/trash.ts'
 
 export interface StoredLayout {
   /** Relative to the root. */

@@ -8,7 +8,7 @@ import { BATCH, contentOf } from '../stores/bring-back.ts'
 import type { Digest } from '../stores/store.ts'
 import type { Volume } from '../volume/volume.ts'
 import { mark } from './mark.ts'
-import { makePlace } from './trash.ts'
+import { makePlace } from '../volume/trash.ts'
 
 /**
  * Moves blobs into a batch in trash, then marks again: whatever was published while they were moved gets its blobs

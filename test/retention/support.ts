@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Event } from '../../src/events.ts'
 import { maintain, type Maintained, type Maintenance } from '../../src/retention/maintain.ts'
 import type { Policy } from '../../src/retention/plan.ts'
-import { readTrashed } from '../../src/retention/trash.ts'
+import { readTrashed } from '../../src/volume/trash.ts'
 import type { Liveness } from '../../src/volume/liveness.ts'
 import type { Volume } from '../../src/volume/volume.ts'
 
@@ -20,6 +20,7 @@ export const keep: Policy = {
   artifactRetention: YEAR,
   templateRetention: YEAR,
   cacheRetention: YEAR,
+  toolRetention: YEAR,
   trashRetention: YEAR,
   sweepAfter: 1,
   grace: 0,

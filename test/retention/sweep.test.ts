@@ -2,7 +2,7 @@ import { lutimes, mkdir, readdir, readFile, rename, rm, symlink, utimes, writeFi
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { injectFault } from '../../src/platform/fs.ts'
-import { moveToTrash } from '../../src/retention/trash.ts'
+import { moveToTrash } from '../../src/volume/trash.ts'
 import { mark } from '../../src/retention/mark.ts'
 import { bringBack } from '../../src/stores/bring-back.ts'
 import type { Volume } from '../../src/volume/volume.ts'

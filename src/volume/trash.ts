@@ -3,9 +3,9 @@ import * as z from '../zod.ts'
 import { timestamp } from '../platform/clock.ts'
 import * as fs from '../platform/fs.ts'
 import { shortId } from '../platform/random.ts'
-import { publishFile, publishFolder } from '../volume/publish.ts'
-import { readJson } from '../volume/read-json.ts'
-import type { Volume } from '../volume/volume.ts'
+import { publishFile, publishFolder } from './publish.ts'
+import { readJson } from './read-json.ts'
+import type { Volume } from './volume.ts'
 
 /** What stands beside `content` in the trash: moving `content` back to `from` restores it. */
 export const Trashed = z.object({
