@@ -10,11 +10,14 @@ const MAY_IMPORT: Record<string, string[]> = {
   artifacts: ['platform', 'volume', 'stores'],
   cache: ['platform', 'volume', 'stores', 'artifacts'],
   locks: ['platform', 'volume'],
-  retention: ['platform', 'volume', 'stores', 'artifacts'],
+  tools: ['platform', 'volume', 'locks', 'artifacts'],
+  upgrades: ['platform', 'volume', 'locks', 'tools'],
+  'tool-agent': ['platform', 'volume', 'locks', 'tools', 'upgrades'],
+  retention: ['platform', 'volume', 'stores', 'artifacts', 'upgrades'],
   coordinator: ['platform', 'volume', 'stores', 'retention'],
   'probe-locks': ['platform', 'volume'],
-  steps: ['platform', 'volume', 'stores', 'artifacts', 'cache', 'locks', 'retention'],
-  catalog: ['steps', 'coordinator', 'probe-locks'],
+  steps: ['platform', 'volume', 'stores', 'artifacts', 'cache', 'locks', 'tools', 'upgrades', 'retention'],
+  catalog: ['steps', 'coordinator', 'probe-locks', 'tool-agent'],
   local: ['platform', 'volume', 'catalog'],
 }
 /** Files of the machine; everybody else goes through src/platform. */

@@ -1,4 +1,4 @@
-/** Bundles every program (the steps', the coordinator, the probe) to one ES module; what they share, and what is loaded late, lies in chunks beside. */
+/** Bundles every program (the steps', the coordinator, the probe, the agent) to one ES module; what they share, and what is loaded late, lies in chunks beside. */
 import { build, type BuildOptions } from 'esbuild'
 import { join } from 'node:path'
 import { CONTRACTS } from '../src/catalog/contracts.ts'
@@ -20,7 +20,7 @@ export const BUNDLING = {
   logLevel: 'warning',
 } as const satisfies BuildOptions
 
-/** Writes `<out>/<step>.mjs` for every step, `<out>/coordinator.mjs` and `<out>/probe-locks.mjs`. */
+/** Writes `<out>/<step>.mjs` for every step, `<out>/coordinator.mjs`, `<out>/probe-locks.mjs` and `<out>/tool-agent.mjs`. */
 export async function bundle(out: string): Promise<void> {
   await build({
     ...BUNDLING,
@@ -28,6 +28,7 @@ export async function bundle(out: string): Promise<void> {
       ...CONTRACTS.map(({ name }) => ({ in: join(root, 'src/steps', name, 'main.ts'), out: name })),
       { in: join(root, 'src/coordinator/main.ts'), out: 'coordinator' },
       { in: join(root, 'src/probe-locks/main.ts'), out: 'probe-locks' },
+      { in: join(root, 'src/tool-agent/main.ts'), out: 'tool-agent' },
     ],
     outdir: out,
     outExtension: { '.js': '.mjs' },

@@ -72,6 +72,10 @@ export const CONFIGURATION = {
     'Where locks live: `volume`, on the shared volume, or `lease`, as Leases of the Kubernetes API.',
     'volume',
   ),
+  TOOL_CA: setting(
+    text,
+    'Certificates in PEM form that the servers of tools are trusted by, beside the usual ones.',
+  ),
 } satisfies Record<string, Definition<unknown>>
 
 export type ConfigurationName = keyof typeof CONFIGURATION
@@ -82,15 +86,25 @@ export const SECRETS = {
   S3_SECRET_ACCESS_KEY: { secret: 'shared-workspace-s3', key: 'secret-access-key' },
   S3_SESSION_TOKEN: { secret: 'shared-workspace-s3', key: 'session-token' },
   COORDINATOR_TOKEN: { secret: 'shared-workspace-coordinator', key: 'token' },
+  TOOL_AUTHORIZATION: { secret: 'shared-workspace-tools', key: 'authorization' },
+  TOOL_AUTHORIZATION_HOST: { secret: 'shared-workspace-tools', key: 'host' },
 } as const
 
 export type SecretName = keyof typeof SECRETS
 
+const isOfTools = (name: string): boolean => name.startsWith('TOOL_')
+
 /** What steps that store or read artifacts take. */
 export const ARTIFACT_CONFIGURATION = [
   ...(Object.keys(CONFIGURATION) as ConfigurationName[]).filter((name) => name.startsWith('ARTIFACT_')),
-  ...(Object.keys(SECRETS) as SecretName[]),
+  ...(Object.keys(SECRETS) as SecretName[]).filter((name) => !isOfTools(name)),
 ]
+
+/** What steps that download tools take. */
+export const TOOL_CONFIGURATION = [
+  ...(Object.keys(CONFIGURATION) as ConfigurationName[]),
+  ...(Object.keys(SECRETS) as SecretName[]),
+].filter(isOfTools)
 
 export type Configuration = {
   [K in ConfigurationName]: z.output<(typeof CONFIGURATION)[K]['schema']>

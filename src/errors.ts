@@ -58,6 +58,29 @@ export const ERRORS = {
     exit: 46,
     means: 'the lock was lost while a command ran under it, and the command was stopped',
   },
+  SERVICE_FAILED: {
+    exit: 55,
+    means: 'a worker of a fleet does not start or is not healthy, so the upgrade was halted',
+  },
+  UPGRADE_TIMED_OUT: {
+    exit: 56,
+    means: 'a consumer of a fleet is silent or takes too long, so the upgrade was halted',
+  },
+  UPGRADE_HALTED: {
+    exit: 57,
+    means: 'a fleet is in the middle of another upgrade, or cannot be upgraded or rolled back as it is',
+  },
+  TOOL_NOT_INSTALLED: { exit: 58, means: 'a tool that is needed is not on the volume' },
+  SOURCE_UNREACHABLE: { exit: 61, means: 'no URL gave what was to be downloaded' },
+  ARCHIVE_UNSAFE: {
+    exit: 62,
+    means:
+      'an archive is damaged, too large, or holds what does not belong into one: names that lead out, devices, setuid',
+  },
+  TOOL_BROKEN: {
+    exit: 63,
+    means: 'a tool was downloaded, but lacks a binary, or the command that verifies it failed',
+  },
   RUN_NOT_FOUND: { exit: 50, means: 'no such run on the volume' },
   RESULT_TOO_LARGE: { exit: 60, means: 'results over 1 KiB, which Tekton might drop' },
 } as const

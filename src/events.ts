@@ -79,6 +79,65 @@ export type Event =
   | { event: 'retention-blocked'; path: string; why: string }
   | { event: 'blob-damaged'; digest: string; path: string; artifacts: string[] }
   | { event: 'blob-missing'; digest: string; artifacts: string[] }
+  | {
+      event: 'consumer-state'
+      fleet: string
+      consumer: string
+      tool: string
+      version: string
+      phase: string
+      detail: string
+    }
+  | { event: 'fleet-turn'; fleet: string; consumers: string[]; tool: string; version: string }
+  | { event: 'fleet-silent'; fleet: string; consumers: string[] }
+  | {
+      event: 'fleet-phase'
+      fleet: string
+      tool: string
+      phase: string
+      from: string
+      to: string
+      /** Why, where it did not go as it should, and what to do then. */
+      reason?: string
+      hint?: string
+    }
+  | { event: 'tool-found'; consumer: string; tool: string; path: string; digest: string }
+  | {
+      event: 'tool-waiting'
+      consumer: string
+      tool: string
+      /** Who downloads it, if somebody tells. */
+      by?: string
+      stage?: string
+      bytes?: number
+      total?: number
+      /** Bytes a second. */
+      rate?: number
+      waitedMs: number
+    }
+  | {
+      event: 'tool-progress'
+      consumer: string
+      tool: string
+      stage: string
+      from: string
+      bytes: number
+      total?: number
+      rate: number
+    }
+  | { event: 'tool-retry'; consumer: string; tool: string; url: string; why: string; waitMs: number }
+  | { event: 'tool-damaged'; consumer: string; tool: string; why: string; trash: string }
+  | {
+      event: 'tool-installed'
+      consumer: string
+      tool: string
+      path: string
+      digest: string
+      /** What it takes on the volume, and what was fetched for it. */
+      bytes: number
+      fetched: number
+    }
+  | { event: 'tool-local'; consumer: string; tool: string; path: string; why: string }
   | { event: 'warning'; about: string; detail: string }
 
 export type Emit = (event: Event) => void
@@ -176,6 +235,28 @@ export function describe(e: Event): string {
       return `the blob ${e.digest} is damaged, and lies at ${e.path} now; ${hit(e.artifacts)}`
     case 'blob-missing':
       return `the blob ${e.digest} is missing; ${hit(e.artifacts)}`
+    case 'consumer-state':
+      return `consumer ${e.consumer} of ${e.fleet} is ${e.phase} on ${e.tool} ${e.version}${e.detail ? `: ${e.detail}` : ''}`
+    case 'fleet-turn':
+      return `fleet ${e.fleet}: ${e.consumers.join(', ')} may go to ${e.tool} ${e.version}`
+    case 'fleet-silent':
+      return `fleet ${e.fleet}: no answer from ${e.consumers.join(', ')}; they count as unavailable`
+    case 'fleet-phase':
+      return `fleet ${e.fleet}: ${e.tool} from ${e.from || 'nothing'} to ${e.to} is ${e.phase}${e.reason ? `: ${e.reason}` : ''}${e.hint ? `; what to do: ${e.hint}` : ''}`
+    case 'tool-found':
+      return `[${e.consumer}] ${e.tool} is at ${e.path}, verified; made of ${e.digest}`
+    case 'tool-waiting':
+      return `[${e.consumer}] waiting for ${e.tool}, ${seconds(e.waitedMs)} so far: ${e.by === undefined ? 'nobody tells of a download' : `${e.by} is ${e.stage}, ${howFar(e.bytes ?? 0, e.total, e.rate ?? 0)}`}`
+    case 'tool-progress':
+      return `[${e.consumer}] ${e.tool}: ${e.stage} ${e.from}, ${howFar(e.bytes, e.total, e.rate)}`
+    case 'tool-retry':
+      return `[${e.consumer}] ${e.tool}: ${e.url}: ${e.why}; trying again in ${seconds(e.waitMs)}`
+    case 'tool-damaged':
+      return `[${e.consumer}] WARNING: ${e.tool} was damaged, and is installed again: ${e.why}; what was there is at ${e.trash}`
+    case 'tool-installed':
+      return `[${e.consumer}] installed ${e.tool} at ${e.path} (${e.bytes} bytes, ${e.fetched} fetched): ${e.digest}`
+    case 'tool-local':
+      return `[${e.consumer}] WARNING: ${e.tool} is not shared: it goes to ${e.path}, for this task alone: ${e.why}`
     case 'warning':
       return `warning: ${e.about}: ${e.detail}`
   }
@@ -183,6 +264,9 @@ export function describe(e: Event): string {
 
 const hit = (artifacts: readonly string[]): string =>
   artifacts.length === 0 ? 'no artifact refers to it' : `it belongs to ${artifacts.join(', ')}`
+
+const howFar = (bytes: number, total: number | undefined, rate: number): string =>
+  `${bytes} of ${total ?? 'unknown'} bytes, ${(rate / 1e6).toFixed(1)} MB/s`
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 

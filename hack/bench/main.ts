@@ -7,10 +7,11 @@ import { parseArgs } from 'node:util'
 import { artifacts } from './artifacts.ts'
 import { locks } from './locks.ts'
 import { start } from './start.ts'
+import { tools } from './tools.ts'
 import type { Row } from './pair.ts'
 import type { BenchOptions } from './world.ts'
 
-const AREAS: Record<string, (options: BenchOptions) => Promise<Row[]>> = { start, artifacts, locks }
+const AREAS: Record<string, (options: BenchOptions) => Promise<Row[]>> = { start, artifacts, locks, tools }
 
 const { values, positionals } = parseArgs({
   args: process.argv.slice(2).filter((arg) => arg !== '--'),

@@ -6,6 +6,8 @@ import { contract as cacheRestore } from '../steps/cache-restore/contract.ts'
 import { contract as cacheSave } from '../steps/cache-save/contract.ts'
 import { contract as lockAcquire } from '../steps/lock-acquire/contract.ts'
 import { contract as lockRelease } from '../steps/lock-release/contract.ts'
+import { contract as toolUpgrade } from '../steps/tool-upgrade/contract.ts'
+import { contract as toolInstall } from '../steps/tool-install/contract.ts'
 import { contract as withLock } from '../steps/with-lock/contract.ts'
 import { contract as workspaceArchive } from '../steps/workspace-archive/contract.ts'
 import { contract as workspaceCleanup } from '../steps/workspace-cleanup/contract.ts'
@@ -21,6 +23,8 @@ export const CONTRACTS: readonly StepContract[] = [
   lockAcquire,
   lockRelease,
   withLock,
+  toolInstall,
+  toolUpgrade,
   workspaceStatus,
   workspaceArchive,
   workspaceCleanup,

@@ -12,6 +12,7 @@ const POLICY = {
   staleTimeout: 6 * HOUR,
   templateRetention: 7 * DAY,
   cacheRetention: 3 * DAY,
+  toolRetention: 7 * DAY,
   trashRetention: DAY,
   sweepAfter: DAY,
   grace: HOUR,

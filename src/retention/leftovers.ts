@@ -2,7 +2,7 @@
 import { dirname, join } from 'node:path'
 import { errno } from '../errors.ts'
 import * as fs from '../platform/fs.ts'
-import { TEMPORARY } from '../volume/publish.ts'
+import { TEMPORARY, UNDER_WAY } from '../volume/publish.ts'
 import type { Volume } from '../volume/volume.ts'
 import type { Thing } from './scan.ts'
 
@@ -21,7 +21,8 @@ export async function findLeftovers(
   }
   for (const place of await publishingPlaces(volume, list)) {
     for (const entry of await list(place)) {
-      if (entry.name.startsWith(TEMPORARY)) await add(join(place, entry.name))
+      if ([TEMPORARY, UNDER_WAY].some((prefix) => entry.name.startsWith(prefix)))
+        await add(join(place, entry.name))
     }
   }
   const { beginnings } = volume.layout
@@ -59,5 +60,8 @@ async function publishingPlaces({ layout }: Volume, list: List): Promise<string[
     ...(await below(layout.cache, 1)),
     ...(await below(layout.cache, 2)),
     ...(await below(layout.artifacts, 3)),
+    // fleets/<fleet>/target; what is a consumer's goes with the consumer.
+    ...(await below(layout.fleets, 2)),
+    ...(await below(layout.tools, 2)),
   ]
 }

@@ -13,6 +13,7 @@ export interface Policy {
   artifactRetention: number
   templateRetention: number
   cacheRetention: number
+  toolRetention: number
   trashRetention: number
   /** How long a blob stays unreferenced before it is swept, and swept before it is purged. */
   sweepAfter: number
@@ -72,6 +73,8 @@ export function makePlan(scan: Scan, policy: Policy): Plan {
   decideArtifacts(scan.outputs, policy, plan)
   expire(scan.templates, 'trash', policy.templateRetention, 'last used')
   expire(scan.cache, 'trash', policy.cacheRetention, 'last used')
+  expire(scan.tools, 'trash', policy.toolRetention, 'no fleet is on it; last used')
+  expire(scan.consumers, 'trash', policy.toolRetention, 'last heard of')
   if (mark.problems.length === 0) sweep(mark, policy, plan)
   else plan.blocked.push(...mark.problems, notSwept(mark))
   // Several may have come across the same one.

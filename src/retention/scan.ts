@@ -6,6 +6,7 @@ import * as fs from '../platform/fs.ts'
 import type { Verdict, Liveness } from '../volume/liveness.ts'
 import { TEMPORARY } from '../volume/publish.ts'
 import { readStatus } from '../volume/status.ts'
+import { toolsInUse } from '../upgrades/index.ts'
 import type { Volume } from '../volume/volume.ts'
 import { BATCH } from '../stores/bring-back.ts'
 import { archivedAt } from './archive.ts'
@@ -15,7 +16,7 @@ import { findLeftovers } from './leftovers.ts'
 import { mark, type Mark } from './mark.ts'
 import { measure } from './measure.ts'
 import { byOutput, readOutput, type Output } from './outputs.ts'
-import { readTrashed } from './trash.ts'
+import { readTrashed } from '../volume/trash.ts'
 
 /** Something on the volume. Ages and quiet times in ms, by wall clocks: good for hours and days only. */
 export interface Thing {
@@ -40,6 +41,10 @@ export interface Scan {
   templates: Thing[]
   /** Each with all entries of one key. */
   cache: Thing[]
+  /** Each an installation that no fleet uses. */
+  tools: Thing[]
+  /** Consumers of fleets, with their folders. */
+  consumers: Thing[]
   /** But for swept blobs: those are the mark's. */
   trash: Thing[]
   /** Temporary names that killed processes left. */
@@ -121,6 +126,18 @@ export async function scanVolume(
     return found
   }
 
+  /** Where a fleet cannot be read, it may use any of them. */
+  const tools = async (): Promise<Thing[]> => {
+    const found: Thing[] = []
+    await attempt(layout.fleets, async () => {
+      const used = await toolsInUse(layout)
+      const unused = async (path: string): Promise<Thing[]> =>
+        used.has(relative(layout.tools, path)) ? [] : each(path, lastUsed)
+      found.push(...(await each(layout.tools, (name) => each(name, unused))))
+    })
+    return found
+  }
+
   const seen = await mark(volume, now)
   return {
     mark: seen,
@@ -135,6 +152,9 @@ export async function scanVolume(
     templates: await each(layout.templates, (name) => each(name, lastUsed)),
     // A use leaves something new in its folder.
     cache: await each(layout.cache, (scope) => each(scope, (key) => thing(key))),
+    tools: await tools(),
+    // Whoever is alive beats there.
+    consumers: await each(layout.fleets, (fleet) => each(join(fleet, 'consumers'), (path) => thing(path))),
     trash: await each(layout.trash, (day) =>
       each(day, async (path) => {
         if (basename(path).startsWith(BATCH)) return undefined

@@ -66,6 +66,13 @@ export function layoutOf(root: string) {
     quarantine: at('store', 'quarantine'),
     locks: at('locks'),
     lock: (name: string) => at('locks', checkName(name, 'lock name')),
+    tools: at('tools'),
+    /** The installations of one version, a folder for each platform. */
+    tool: (name: string, version: string) =>
+      at('tools', checkName(name, 'tool'), checkName(version, 'version')),
+    fleets: at('fleets'),
+    /** What the consumers of one tool are to run, and what they do. */
+    fleet: (name: string) => at('fleets', checkName(name, 'fleet')),
     completed: at('completed'),
     trash: at('trash'),
   }

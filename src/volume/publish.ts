@@ -11,6 +11,8 @@ import { shortId } from '../platform/random.ts'
 
 /** Temporary names start with this; retention collects those that a killed process left. */
 export const TEMPORARY = '.tmp-'
+/** Downloads under way, which outlive a killed process so that another goes on with them. */
+export const UNDER_WAY = '.download-'
 
 export const temporaryBeside = (target: string): string => join(dirname(target), TEMPORARY + shortId())
 
@@ -63,14 +65,30 @@ export async function publishFolder(
   try {
     await fs.mkdir(temporary)
     await fill(temporary)
-    await fs.syncFolder(temporary)
-    await fs.rename(temporary, target)
+    return await publishMadeFolder(temporary, target)
   } catch (error) {
-    // ENOTEMPTY or EEXIST: a folder is there; ENOTDIR: a file is. Each is an answer, not an accident.
-    if (!['EEXIST', 'ENOTEMPTY', 'ENOTDIR'].includes(errno(error) ?? '')) throw error
+    if (!TAKEN.includes(errno(error) ?? '')) throw error
     return false
   } finally {
     await fs.removeTree(temporary)
+  }
+}
+
+/** ENOTEMPTY or EEXIST: a folder is there; ENOTDIR: a file is. Each is an answer, not an accident. */
+const TAKEN = ['EEXIST', 'ENOTEMPTY', 'ENOTDIR']
+
+/**
+ * Gives a finished folder, which is not empty, its name by rename. For what is made where a killed process' successor
+ * finds it.
+ * @returns false where the name was taken already; both are left as they are.
+ */
+export async function publishMadeFolder(made: string, target: string): Promise<boolean> {
+  await fs.syncFolder(made)
+  try {
+    await fs.rename(made, target)
+  } catch (error) {
+    if (!TAKEN.includes(errno(error) ?? '')) throw error
+    return false
   }
   await fs.syncFolder(dirname(target))
   return true

@@ -55,6 +55,7 @@ describe('every generated resource', () => {
     expect(pipelines.map((pipeline) => pipeline.metadata!.name)).toEqual([
       'shared-workspace-demo',
       'multi-agent',
+      'tool-upgrade',
     ])
   })
 
@@ -175,7 +176,7 @@ describe('contracts', () => {
   it.each(CONTRACTS.map((contract) => [contract.name, contract] as const))(
     "%s: names are the house's",
     (name, contract) => {
-      for (const param of Object.keys(contract.params)) expect(param).toMatch(/^[a-z][a-zA-Z]*$/)
+      for (const param of Object.keys(contract.params)) expect(param).toMatch(/^[a-z][a-zA-Z0-9]*$/)
       for (const result of Object.keys(contract.results))
         expect(result).toMatch(/^([a-z-]+|ARTIFACT_(OUTPUTS|INPUTS))$/)
       expect(

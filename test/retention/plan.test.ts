@@ -12,6 +12,7 @@ const policy: Policy = {
   artifactRetention: 7 * DAY,
   sweepAfter: DAY,
   cacheRetention: 3 * DAY,
+  toolRetention: 7 * DAY,
   trashRetention: DAY,
   grace: H,
 }
@@ -32,6 +33,8 @@ const empty: Scan = {
   completed: [],
   templates: [],
   cache: [],
+  tools: [],
+  consumers: [],
   trash: [],
   leftovers: [],
   blocked: [],
@@ -44,10 +47,14 @@ const actions = (scan: Partial<Scan>) =>
   makePlan({ ...empty, ...scan }, policy).actions.map((action) => action.action)
 
 describe('the retention plan', () => {
-  it.each<['completed' | 'templates' | 'cache' | 'trash' | 'leftovers', number, string]>([
+  it.each<
+    ['completed' | 'templates' | 'cache' | 'tools' | 'consumers' | 'trash' | 'leftovers', number, string]
+  >([
     ['completed', DAY, 'trash'],
     ['templates', 7 * DAY, 'trash'],
     ['cache', 3 * DAY, 'trash'],
+    ['tools', 7 * DAY, 'trash'],
+    ['consumers', 7 * DAY, 'trash'],
     ['trash', DAY, 'purge'],
     ['leftovers', DAY, 'purge'],
   ])('%s go at their age and not before', (kind, limit, action) => {

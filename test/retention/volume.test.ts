@@ -7,7 +7,7 @@ import { injectFault } from '../../src/platform/fs.ts'
 import { archiveRun, findArchived } from '../../src/retention/archive.ts'
 import { maintain as maintainVolume } from '../../src/retention/maintain.ts'
 import type { Policy } from '../../src/retention/plan.ts'
-import { moveToTrash, readTrashed } from '../../src/retention/trash.ts'
+import { moveToTrash, readTrashed } from '../../src/volume/trash.ts'
 import { initRun } from '../../src/volume/init-run.ts'
 import type { Liveness } from '../../src/volume/liveness.ts'
 import { setStatus } from '../../src/volume/status.ts'
@@ -25,6 +25,7 @@ const now: Policy = {
   artifactRetention: 0,
   sweepAfter: 0,
   cacheRetention: 0,
+  toolRetention: 0,
   trashRetention: 0,
   grace: 0,
 }
@@ -158,17 +159,16 @@ describe('maintenance', () => {
       'pipelines',
       'shared/templates/t',
     ]
-    const left = places.map((place) => join(layout.root, place, '.tmp-0123456789ab'))
-    for (const path of left) {
+    const left = places.map((place) => `${place}/.tmp-0123456789ab`)
+    left.push('tools/jq/1.8.1/.download-linux-amd64-0123456789abcdef')
+    for (const path of left.map((name) => join(layout.root, name))) {
       await mkdir(dirname(path), { recursive: true })
       await writeFile(path, 'x')
       await utimes(path, 0, 0)
     }
     await writeFile(join(layout.root, 'pipelines/.tmp-ba9876543210'), 'at work')
     const { plan } = await maintain(volume, now)
-    expect(plan.actions.map((action) => action.path).sort()).toEqual(
-      places.map((place) => `${place}/.tmp-0123456789ab`).sort(),
-    )
+    expect(plan.actions.map((action) => action.path).sort()).toEqual(left.sort())
     expect(await readdir(layout.pipelines)).toEqual(['.tmp-ba9876543210'])
   })
 

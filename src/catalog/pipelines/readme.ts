@@ -17,7 +17,7 @@ export function pipelineReadme(pipeline: Pipeline, sample: string): string {
       ['name', 'default', 'what it is'],
       (spec?.params ?? []).map((param) => [
         `\`${param.name}\`${param.type === 'array' ? ' (array)' : ''}`,
-        param.default === '' ? 'none' : `\`${String(param.default)}\``,
+        shown(param.default),
         param.description ?? '',
       ]),
     ),
@@ -34,4 +34,10 @@ export function pipelineReadme(pipeline: Pipeline, sample: string): string {
     `\`\`\`yaml\n${withoutBanner(sample)}\n\`\`\``,
   ]
   return `${sections.join('\n\n')}\n`
+}
+
+function shown(fallback: unknown): string {
+  if (fallback === undefined) return '**required**'
+  const text = Array.isArray(fallback) ? fallback.join(',') : JSON.stringify(fallback).replaceAll('"', '')
+  return text === '' ? 'none' : `\`${text}\``
 }

@@ -34,6 +34,11 @@ hours.`,
     ),
     templateRetention: param(duration, 'How long a template stays unused.', '7d'),
     cacheRetention: param(duration, 'How long an entry of the shared cache stays unused.', '3d'),
+    toolRetention: param(
+      duration,
+      'How long a version of a tool stays that no fleet is on, and a consumer of a fleet that is not heard of.',
+      '7d',
+    ),
     trashRetention: param(duration, 'How long what was trashed can be had back.', '24h'),
     sweepAfter: param(
       duration.check(

@@ -1,0 +1,10 @@
+/** Upgrades of fleets: what is not exported here is not for others. ADR 14 says why it is as it is. */
+export { lead, type Led, type LeadOptions } from './lead.ts'
+export { readFleet, formatFleet, type FleetStatus } from './status.ts'
+export { toolsInUse } from './in-use.ts'
+export { maxUnavailable } from './max-unavailable.ts'
+export { NAME_HOLDING, nameLock, nameLocks } from './hold-name.ts'
+export { notInstalled } from './require-installed.ts'
+export { placeIn, placeOf, type ConsumerPlace } from './places.ts'
+export { publishState, readTarget } from './pointers.ts'
+export { fleetName, versionFor, type ConsumerPhase, type State, type Target } from './format.ts'
