@@ -1,7 +1,7 @@
 /** Runs inside the machine of `./run filesystem nfs`: what locks are worth between its two clients. */
 import { execFile, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { promisify } from 'node:util'
@@ -44,8 +44,17 @@ async function ended(program: string, args: string[], env: Record<string, string
   return code
 }
 
-const probe = (): Promise<number[]> =>
-  Promise.all(
+/** A volume that both clients know of. */
+async function newVolume(name: string): Promise<Volume> {
+  await mkdir(join(mounts.a, name))
+  const volume = await ensureVolume(join(mounts.a, name), emit)
+  await readdir(mounts.b)
+  return volume
+}
+
+async function probe(): Promise<number[]> {
+  await newVolume('probed')
+  return Promise.all(
     (['a', 'b'] as const).map((node, side) =>
       ended('probe-locks.mjs', [], {
         PROBE_FOLDER: join(mounts[node], 'probed'),
@@ -56,6 +65,7 @@ const probe = (): Promise<number[]> =>
       }),
     ),
   )
+}
 
 const readers = {
   pointer: async (volume: Volume) => (await readPointer(pointerOf(volume)))?.toString(),
@@ -88,7 +98,7 @@ const readers = {
 /** The holder on b is cut off right before an operation of its publishing, which its client sends again when it can. */
 async function lateWrite(what: 'pointer' | 'artifact', before: string): Promise<LateWrite> {
   const name = `late-${what}`
-  const volume = await ensureVolume(join(mounts.a, name), emit)
+  const volume = await newVolume(name)
   for (const word of ['old', 'new']) {
     await mkdir(join(volume.layout.root, word))
     await writeFile(join(volume.layout.root, word, 'file'), word)
@@ -138,7 +148,7 @@ async function isCut(): Promise<void> {
 }
 
 async function handOffs(): Promise<number[]> {
-  await ensureVolume(join(mounts.a, 'hand-off'), emit)
+  await newVolume('hand-off')
   const turns = await Promise.all(
     [mounts.a, mounts.b, mounts.a].map(async (mount) => {
       const load: Contender = { way: 'ours', folder: join(mount, 'hand-off'), turns: 20, holdMs: 100 }
