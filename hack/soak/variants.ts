@@ -40,7 +40,7 @@ export const VARIANTS: Readonly<Record<string, readonly Replacement[]>> = {
       file: 'src/locks/volume/reader.ts',
       from: 'const listed = await listNumbers(paths.events)',
       to: `const listed = [state.seq]
-        const isThere = (seq: number) => fs.stat(numbered(paths.events, seq)).then(() => true, () => false)
+        const isThere = (seq: number) => fs.lstat(numbered(paths.events, seq)).then(() => true, () => false)
         while (await isThere(listed.at(-1)! + 1)) listed.push(listed.at(-1)! + 1)`,
     },
   ],
