@@ -1,22 +1,10 @@
 /** What the coordinator takes: its settings, by which its Deployment is made and its environment read. */
-import type * as z from '../zod.ts'
 import { bytes, days, duration, orNone, requiredText, text, wholeNumber } from '../schemas.ts'
+import { setting, type Definitions, type ValuesOf } from '../settings.ts'
 
 export const COORDINATOR = 'shared-workspace-coordinator'
 /** In the image, beside the steps, with which it shares code. */
 export const PROGRAM = '/opt/shared-workspace/steps/coordinator.mjs'
-
-interface Definition<T> {
-  description: string
-  default: string
-  schema: z.ZodMiniType<T>
-}
-
-const setting = <T>(schema: z.ZodMiniType<T>, fallback: string, description: string): Definition<T> => ({
-  description,
-  default: fallback,
-  schema,
-})
 
 const number = wholeNumber('a whole number', 0, 65_535)
 
@@ -42,9 +30,10 @@ export const SETTINGS = {
   UPLOAD_IDLE: setting(duration, '15m', 'After how long without a byte an upload is given up.'),
   CLEANUP_EVERY: setting(duration, '6h', 'How often retention is applied.'),
   CLEANUP_DAYS: setting(days, '7', 'After how many days artifacts go.'),
-} satisfies Record<string, Definition<unknown>>
+} satisfies Definitions
 
+export const PREFIX = 'COORDINATOR_'
 export type SettingName = keyof typeof SETTINGS
-export const settingEnv = (name: SettingName): string => `COORDINATOR_${name}`
+export const settingEnv = (name: SettingName): string => PREFIX + name
 
-export type Settings = { [K in SettingName]: z.output<(typeof SETTINGS)[K]['schema']> }
+export type Settings = ValuesOf<typeof SETTINGS>

@@ -1,6 +1,6 @@
 /** What the probe on two nodes takes: its settings, by which its Job is made and its environment read. */
 import { duration, requiredText, understood } from '../schemas.ts'
-import type * as z from '../zod.ts'
+import { setting, type Definitions } from '../settings.ts'
 
 export const PROBE_LOCKS = 'probe-locks'
 /** In the image, beside the steps, with which it shares code. */
@@ -13,16 +13,13 @@ const side = understood(
 
 /** By the names of the environment variables, which follow `PROBE_`. */
 export const SETTINGS = {
-  /** Where the volume is mounted. */
-  FOLDER: requiredText,
-  /** The same for both sides, and new for each probe. */
-  SESSION: requiredText,
-  SIDE: side,
-  NODE: requiredText,
-  /** How long to wait for the other side. */
-  PATIENCE: duration,
-} satisfies Record<string, z.ZodMiniType>
+  FOLDER: setting(requiredText, '', 'Where the volume is mounted.'),
+  SESSION: setting(requiredText, '', 'The same for both sides, and new for each probe.'),
+  SIDE: setting(side, '', 'Which of both this is: 0 or 1.'),
+  NODE: setting(requiredText, '', 'The node that it runs on.'),
+  PATIENCE: setting(duration, '', 'How long to wait for the other side.'),
+} satisfies Definitions
 
+export const PREFIX = 'PROBE_'
 export type SettingName = keyof typeof SETTINGS
-export const settingEnv = (name: SettingName): string => `PROBE_${name}`
-export type Settings = { [K in SettingName]: z.output<(typeof SETTINGS)[K]> }
+export const settingEnv = (name: SettingName): string => PREFIX + name

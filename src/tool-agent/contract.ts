@@ -1,24 +1,12 @@
 /** What the agent takes: its settings, by which its Deployment is made and its environment read. */
-import type * as z from '../zod.ts'
 import { duration, optionalName, orNone, requiredText, text, understood } from '../schemas.ts'
+import { setting, type Definitions, type ValuesOf } from '../settings.ts'
 import { toolName, toolVersion } from '../tools/layout.ts'
 import { fleetName } from '../upgrades/format.ts'
 
 export const TOOL_AGENT = 'tool-agent'
 /** In the image, beside the steps, with which it shares code. */
 export const PROGRAM = '/opt/shared-workspace/steps/tool-agent.mjs'
-
-interface Definition<T> {
-  description: string
-  default: string
-  schema: z.ZodMiniType<T>
-}
-
-const setting = <T>(schema: z.ZodMiniType<T>, fallback: string, description: string): Definition<T> => ({
-  description,
-  default: fallback,
-  schema,
-})
 
 /** How an agent finds out whether its worker is healthy. */
 export type Health = { url: URL } | { script: string }
@@ -52,12 +40,13 @@ export const SETTINGS = {
   ),
   HEALTH_TIMEOUT: setting(duration, '60s', 'How long a worker may take from its start until it is healthy.'),
   STOP_TIMEOUT: setting(duration, '30s', 'How long a worker may take to end after SIGTERM, before SIGKILL.'),
-} satisfies Record<string, Definition<unknown>>
+} satisfies Definitions
 
+export const PREFIX = 'AGENT_'
 export type SettingName = keyof typeof SETTINGS
-export const settingEnv = (name: SettingName): string => `AGENT_${name}`
+export const settingEnv = (name: SettingName): string => PREFIX + name
 
-export type Settings = { [K in SettingName]: z.output<(typeof SETTINGS)[K]['schema']> }
+export type Settings = ValuesOf<typeof SETTINGS>
 
 /** What the worker finds in its environment, beside the agent's own and with the tool first in PATH. */
 export const WORKER_ENV = {
