@@ -77,7 +77,7 @@ const tuningOf = (lane: number): Tuning => (lane % 2 === 0 ? tuning : { ...tunin
 fs.injectFault((operation, path) => {
   const [, lock, seq] = (operation === 'symlink' && /\/([^/]+)\/events\/(\d+)$/.exec(path)) || []
   if (lock) append({ t: now(), link: { lock, seq: Number(seq) } })
-  const [, ticket, n] = (operation === 'open' && /\/heartbeats\/([0-9a-f-]+)\.(\d+)$/.exec(path)) || []
+  const [, ticket, n] = (operation === 'symlink' && /\/heartbeats\/([0-9a-f-]+)\.(\d+)$/.exec(path)) || []
   if (ticket) append({ t: now(), beat: { ticket, n: Number(n) } })
 })
 process.on('message', () => stop.abort())

@@ -301,7 +301,8 @@ describe('a waiter', () => {
     let beats = 0
     injectFault((operation, path) => {
       // Bob's, until eve waits as well.
-      if (operation === 'open' && path.includes('/heartbeats/') && beats++ === 0) throw new Error('not now')
+      if (operation === 'symlink' && path.includes('/heartbeats/') && beats++ === 0)
+        throw new Error('not now')
     })
     const bob = person('bob')
     const bobWaits = bob.acquire({ tuning })

@@ -105,7 +105,7 @@ describe('a waiter that is gone', () => {
     const waiterHeartbeat = { everyMs: 100, ttlMs: 400 }
     let frozen = true
     injectFault((operation, path) => {
-      if (operation === 'open' && frozen && /heartbeats\/.*\.[1-9]/.test(path)) throw new Error('frozen')
+      if (operation === 'symlink' && frozen && /heartbeats\/.*\.[1-9]/.test(path)) throw new Error('frozen')
     })
     void bob
       .acquire({ tuning: { ...FAST, leastPollMs: 60_000, headPollMs: 60_000, waiterHeartbeat } })

@@ -3,9 +3,9 @@
  * listing shows them all, fresh, and nothing is renamed or written over.
  */
 import { join } from 'node:path'
-import { errno } from '../../errors.ts'
 import { jitter, sleep } from '../../platform/clock.ts'
 import * as fs from '../../platform/fs.ts'
+import { publishText } from '../../volume/short-text.ts'
 import type { Beating, Beats } from '../backend.ts'
 import { removeFile } from './paths.ts'
 
@@ -39,13 +39,8 @@ export function startBeating(folder: string, ticket: string, everyMs: number): B
 }
 
 async function beat(folder: string, ticket: string, n: number): Promise<boolean> {
-  try {
-    const handle = await fs.create(join(folder, `${ticket}.${n}`))
-    await handle.close()
-  } catch (error) {
-    // Nobody else makes this name: the answer to the first try was lost.
-    if (errno(error) !== 'EEXIST') throw error
-  }
+  // A name that is taken is this one's: then the answer to the first try was lost.
+  await publishText(join(folder, `${ticket}.${n}`), ticket)
   if (n > 0) await removeFile(join(folder, `${ticket}.${n - 1}`))
   return true
 }
