@@ -92,7 +92,13 @@ function pod({ image, claim, fsGroup }: Settings, it: Fleet): object {
         args: ['sh', '-c', it.command],
         env: environment(it),
         ports: [{ name: 'http', containerPort: it.port }],
-        readinessProbe: { httpGet: { path: it.healthPath, port: 'http' }, periodSeconds: 2 },
+        // One that is switching refuses connections: it is out of the Service by the next probe.
+        readinessProbe: {
+          httpGet: { path: it.healthPath, port: 'http' },
+          periodSeconds: 2,
+          timeoutSeconds: 5,
+          failureThreshold: 1,
+        },
         resources: { requests: { cpu: '50m', memory: '96Mi' }, limits: { cpu: '1', memory: '512Mi' } },
         securityContext: SECURITY_CONTEXT,
         volumeMounts: [

@@ -71,6 +71,10 @@ export function beginRollBack(
   return { ...found, ...leader, switched, phase: 'rolling-back' }
 }
 
+/** The target to whoever asked for the version that the fleet is on: it matters no more that it went back to it. */
+export const settledOn = (found: Target, version: string): Target =>
+  found.phase === 'rolled-back' ? { ...found, ...NO_FAILURE, version, phase: 'done' } : found
+
 /** What all consumers of a fleet without a target run; undefined where there are none. */
 function commonVersion(fleet: string, consumers: readonly Consumer[]): string | undefined {
   const versions = [...new Set(consumers.map(({ state }) => state.version))]

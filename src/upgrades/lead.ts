@@ -9,7 +9,7 @@ import { uuid } from '../platform/random.ts'
 import type { Fence } from '../volume/fence.ts'
 import type { Liveness } from '../volume/liveness.ts'
 import type { Volume } from '../volume/volume.ts'
-import { beginRollBack, beginUpgrade, type Leader } from './begin.ts'
+import { beginRollBack, beginUpgrade, settledOn, type Leader } from './begin.ts'
 import { listConsumers, type Consumer } from './consumers.ts'
 import { conditionOf, decideRollBack, decideUpgrade, PATIENCE, type Member } from './decide.ts'
 import { fleetLock, type Target } from './format.ts'
@@ -77,7 +77,10 @@ async function leadUnder(options: LeadOptions, fence: Fence): Promise<Led> {
     to === 'roll-back'
       ? beginRollBack(found, consumers, tool, leader)
       : beginUpgrade(found, consumers, { tool, version: to.version }, leader)
-  if (!begun) return { target: found!, upgraded: 0, changed: false }
+  if (!begun) {
+    const target = to === 'roll-back' ? found! : settledOn(found!, to.version)
+    return { target, upgraded: onVersion(target, consumers), changed: false }
+  }
   await requireVersions(options, begun, consumers)
   return goOn(options, fence, begun)
 }
@@ -130,10 +133,10 @@ async function goOn(options: LeadOptions, fence: Fence, begun: Target): Promise<
   return { target, upgraded: onVersion(target, members), changed: true }
 }
 
-const onVersion = ({ version, phase }: Target, members: readonly Member[]): number =>
+const onVersion = ({ version, phase }: Target, consumers: readonly Consumer[]): number =>
   phase === 'rolled-back'
     ? 0
-    : members.filter(({ state }) => state.version === version && state.phase === 'healthy').length
+    : consumers.filter(({ state }) => state.version === version && state.phase === 'healthy').length
 
 function tellTurns(fleet: string, target: Target, consumers: string[], emit: Emit): void {
   if (consumers.length === 0) return

@@ -7,6 +7,9 @@ import * as fs from '../platform/fs.ts'
 import { mountOf } from '../platform/mounts.ts'
 import { openVolume, type Volume } from './volume.ts'
 
+const LOOK =
+  'look whether the claim of the shared workspace is mounted there, and whether it is the right one'
+
 /**
  * Opens the volume at `root`.
  * @param volumeId the id that it has to have; undefined for any
@@ -19,6 +22,7 @@ export async function requireVolume(root: string, volumeId: string | undefined):
     throw notMounted(failure.message, {
       expected: failure.expected ?? '',
       found: `${failure.found}; ${await describePlace(root)}`,
+      hint: `${LOOK}; a new volume is made ready by workspace-init or tool-install`,
       cause: error,
     })
   })
@@ -58,10 +62,7 @@ async function describePlace(path: string): Promise<string> {
 
 function notMounted(
   message: string,
-  details: { expected: string; found: string; cause?: unknown },
+  details: { expected: string; found: string; hint?: string; cause?: unknown },
 ): WorkspaceError {
-  return new WorkspaceError('STORAGE_NOT_MOUNTED', message, {
-    ...details,
-    hint: 'look whether the claim of the shared workspace is mounted there, and whether it is the right one',
-  })
+  return new WorkspaceError('STORAGE_NOT_MOUNTED', message, { hint: LOOK, ...details })
 }

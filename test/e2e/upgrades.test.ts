@@ -238,6 +238,9 @@ describe('a fleet', { ...PATIENT, timeout: 900_000 }, () => {
     })
     expect(consumers.every(({ version, phase }) => version === '2' && phase === 'healthy')).toBe(true)
     expect((await counts()).failed).toBe(0)
+    // Whoever asks for what the fleet went back to finds it there.
+    const again = await succeeded(space, await upgradeTo('2'))
+    expect(resultsOf(again)).toMatchObject({ phase: 'done', to: '2', upgraded: String(REPLICAS) })
   })
 
   it('takes in who comes later, and forgets who was told to stop', async () => {

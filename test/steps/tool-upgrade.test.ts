@@ -27,6 +27,11 @@ describe('tool-upgrade', () => {
     expect([again.exitCode, again.line('fleet-phase')?.['reason']]).toEqual([0, 'there was nothing to do'])
     const back = await upgrade(volume, { mode: 'roll-back' })
     expect([back.exitCode, back.results['phase']]).toEqual([0, 'rolled-back'])
+    const there = await upgrade(volume, { version: '1' })
+    expect([there.exitCode, there.results]).toEqual([
+      0,
+      { phase: 'done', from: '1', to: '1', upgraded: '0', failed: '' },
+    ])
 
     const status = await upgrade(volume, { mode: 'status' })
     expect(status.stdout).toContain(

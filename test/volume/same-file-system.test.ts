@@ -19,6 +19,7 @@ it('refuses an empty folder in the place of a mount, and says what is there', as
   await expect(requireVolume(root, undefined)).rejects.toMatchObject({
     code: 'STORAGE_NOT_MOUNTED',
     found: expect.stringMatching(SEEN),
+    hint: expect.stringContaining('tool-install'),
   })
   await expect(requireVolume(join(root, 'missing'), undefined)).rejects.toMatchObject({
     code: 'STORAGE_NOT_MOUNTED',
