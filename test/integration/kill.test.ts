@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import pLimit from 'p-limit'
 import { describe, expect, it } from 'vitest'
 import { listEntries } from '../../src/volume/publish.ts'
-import { startWorker } from './processes.ts'
+import { startWorker } from '../artifacts/processes.ts'
 import {
   identity,
   makeTree,
@@ -14,8 +15,8 @@ import {
   retrieve,
   store,
   type Tree,
-} from './support.ts'
-import type { Answer } from './worker.ts'
+} from '../artifacts/support.ts'
+import type { Answer } from '../artifacts/worker.ts'
 
 const TREE: Tree = {
   ...Object.fromEntries(Array.from({ length: 12 }, (_, n) => [`dir-${n % 3}/file-${n}`, `content ${n}`])),
@@ -23,13 +24,17 @@ const TREE: Tree = {
   empty: null,
   link: { link: 'dir-1' },
 }
-const POINTS = 11
+/** Processes at a time. */
+const AT_ONCE = 4
 
-/** Points spread over all file operations of a call, the last few included. */
-const pointsIn = (operations: number): number[] =>
-  Array.from({ length: POINTS }, (_, n) => 1 + Math.round((n * (operations - 1)) / (POINTS - 1)))
+/** Does `what` for each point: before the first file operation of a call, the second, and so on. */
+function atEachOf(operations: number, what: (dieAt: number) => Promise<void>): Promise<unknown> {
+  console.log(`killed before each of ${operations} operations`)
+  const points = Array.from({ length: operations }, (_, n) => n + 1)
+  return pLimit(AT_ONCE).map(points, what)
+}
 
-describe('a process killed in the middle', () => {
+describe('a process killed before any of its file operations', () => {
   it('of storing leaves no artifact or a whole one, and the next call stores it', async () => {
     const source = await makeTree(TREE)
     const order = { identity: identity(), output: 'out', source }
@@ -38,19 +43,17 @@ describe('a process killed in the middle', () => {
       root: (await newVolume()).layout.root,
     })) as Answer
     let unpublished = 0
-    await Promise.all(
-      pointsIn(operations).map(async (dieAt) => {
-        const volume = await newVolume()
-        expect(await startWorker().tell({ ...order, root: volume.layout.root, dieAt })).toBe('killed')
-        if ((await listEntries(outputFolder(volume))).length === 0) unpublished++
-        else await retrieve(volume, join(await newFolder(), 'target'))
-        await store(volume, source, { identity: identity({ pod: 'retry' }) })
-        const target = join(await newFolder(), 'target')
-        await retrieve(volume, target)
-        expect(await readTree(target)).toEqual(await readTree(source))
-      }),
-    )
-    expect(unpublished).toBeGreaterThan(POINTS / 2)
+    await atEachOf(operations, async (dieAt) => {
+      const volume = await newVolume()
+      expect(await startWorker().tell({ ...order, root: volume.layout.root, dieAt })).toBe('killed')
+      if ((await listEntries(outputFolder(volume))).length === 0) unpublished++
+      else await retrieve(volume, join(await newFolder(), 'target'))
+      await store(volume, source, { identity: identity({ pod: 'retry' }) })
+      const target = join(await newFolder(), 'target')
+      await retrieve(volume, target)
+      expect(await readTree(target)).toEqual(await readTree(source))
+    })
+    expect(unpublished).toBeGreaterThan(operations / 2)
   })
 
   it('of retrieving into an existing folder leaves whole files, and the next call completes it', async () => {
@@ -64,20 +67,18 @@ describe('a process killed in the middle', () => {
     await retrieve(volume, join(await newFolder(), 'target'))
     const first = await startWorker().tell({ ...order, target: await makeTree(existing) })
     let journals = 0
-    await Promise.all(
-      pointsIn((first as Answer).operations).map(async (dieAt) => {
-        const target = await makeTree(existing)
-        expect(await startWorker().tell({ ...order, target, dieAt })).toBe('killed')
-        for (const [path, found] of Object.entries(await visible(target))) {
-          // A folder gets its own mode last.
-          expect(found.replace(/^dir .*/, 'dir')).toBe(expected[path]?.replace(/^dir .*/, 'dir'))
-        }
-        if (await hasJournal(target)) journals++
-        await retrieve(volume, target)
-        expect(await visible(target)).toEqual(expected)
-        expect(await hasJournal(target)).toBe(false)
-      }),
-    )
+    await atEachOf((first as Answer).operations, async (dieAt) => {
+      const target = await makeTree(existing)
+      expect(await startWorker().tell({ ...order, target, dieAt })).toBe('killed')
+      for (const [path, found] of Object.entries(await visible(target))) {
+        // A folder gets its own mode last.
+        expect(found.replace(/^dir .*/, 'dir')).toBe(expected[path]?.replace(/^dir .*/, 'dir'))
+      }
+      if (await hasJournal(target)) journals++
+      await retrieve(volume, target)
+      expect(await visible(target)).toEqual(expected)
+      expect(await hasJournal(target)).toBe(false)
+    })
     // At least one was killed with the journal written and the moves not all done.
     expect(journals).toBeGreaterThan(0)
   })
@@ -92,16 +93,14 @@ describe('a process killed in the middle', () => {
       ...order,
       target: join(await newFolder(), 't'),
     })) as Answer
-    await Promise.all(
-      pointsIn(operations).map(async (dieAt) => {
-        const target = join(await newFolder(), 't')
-        expect(await startWorker().tell({ ...order, target, dieAt })).toBe('killed')
-        const there = existsSync(target) ? await readTree(target) : 'nothing'
-        expect(['nothing', await readTree(source)]).toContainEqual(there)
-        await retrieve(volume, target)
-        expect(await readTree(target)).toEqual(await readTree(source))
-      }),
-    )
+    await atEachOf(operations, async (dieAt) => {
+      const target = join(await newFolder(), 't')
+      expect(await startWorker().tell({ ...order, target, dieAt })).toBe('killed')
+      const there = existsSync(target) ? await readTree(target) : 'nothing'
+      expect(['nothing', await readTree(source)]).toContainEqual(there)
+      await retrieve(volume, target)
+      expect(await readTree(target)).toEqual(await readTree(source))
+    })
   })
 })
 
