@@ -120,8 +120,8 @@ async function send(asked: Asked, body: Buffer, response: ServerResponse, fault:
     if (!response.write(piece)) await drained(response)
   }
   if (end === body.length) return void response.end()
-  // What was sent has to leave before the connection does.
-  await sleep(20)
+  // A client that has not read what it was sent loses it with the connection: it is given a moment.
+  await sleep(60)
   if (cutAfter < stallAfter) response.destroy()
 }
 
