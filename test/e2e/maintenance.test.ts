@@ -226,6 +226,12 @@ describe('maintenance', PATIENT, () => {
     expect(resultsOf(taskRun)['archive-path']).toBe(`pipelines/${uid}`)
     writeFileSync(join(space.volume, `${GO}-deferred`), '')
     await succeeded(space, name)
+    // A run can be over by the API a moment before its last pod is: maintenance would rightly leave it.
+    await eventually('its pods have ended', async () => {
+      const selector = ['-l', `tekton.dev/pipelineRunUID=${uid}`]
+      const { items } = await getJson<{ items: KubeItem[] }>(NAMESPACE, 'pods', ...selector)
+      return items.every(({ status }) => ['Succeeded', 'Failed'].includes(status.phase!)) || undefined
+    })
     expect(existsSync(runFolder(deferred))).toBe(true)
 
     const others = [live, cancelled, closedOff].map((run) => stateOf(runFolder(run)))
