@@ -42,7 +42,8 @@ export function openLog(paths: LockPaths, tuning: Tuning): LockLog {
       if ('done' in next) {
         const length = Math.max(state.seq - reader.snapshot, reader.voids)
         // Nobody waits for who has let go of the lock; it falls to others only where nobody does.
-        if (length > compactAfter * (letGo ? 1 : 4)) await compact(paths, state).catch(leaveToNext)
+        const isLong = length > compactAfter * (letGo ? 1 : 4)
+        if (appended > 0 && isLong) await compact(paths, state).catch(leaveToNext)
         return next.done
       }
       const seq = state.seq + 1
