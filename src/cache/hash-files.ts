@@ -5,7 +5,7 @@ import picomatch from 'picomatch'
 import { comparePaths } from '../artifacts/index.ts'
 import { errno, WorkspaceError } from '../errors.ts'
 import * as fs from '../platform/fs.ts'
-import { openNoFollow, readChunks } from '../platform/read.ts'
+import { hashFile } from '../platform/hash-file.ts'
 
 /** 128 bits: no two trees meet by accident, and a key has room for three. */
 const HEX_DIGITS = 32
@@ -32,7 +32,7 @@ export async function hashFiles(base: string, globs: readonly string[]): Promise
   for (const [path, entry] of [...found].sort(([a], [b]) => comparePaths(a, b))) {
     const content = entry.isSymbolicLink()
       ? ['symlink', await fs.readlink(join(base, path))]
-      : ['file', await sha256Of(join(base, path))]
+      : ['file', (await hashFile(join(base, path))).sha256]
     hash.update(`${JSON.stringify([path, ...content])}\n`)
   }
   return hash.digest('hex').slice(0, HEX_DIGITS)
@@ -77,17 +77,6 @@ async function isFolder(path: string): Promise<boolean> {
       throw error
     },
   )
-}
-
-async function sha256Of(path: string): Promise<string> {
-  const hash = startSha256()
-  const handle = await openNoFollow(path)
-  try {
-    for await (const chunk of readChunks(handle, path, 0, Number.MAX_SAFE_INTEGER)) hash.update(chunk)
-  } finally {
-    await handle.close()
-  }
-  return hash.digest('hex')
 }
 
 function checkGlob(glob: string): void {

@@ -1,7 +1,7 @@
 /** Single HTTP requests over connections that are kept; no retries, no redirects. */
 import { Agent, request as requestPlain, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import { Agent as TlsAgent, request as requestTls } from 'node:https'
-import { getCACertificates } from 'node:tls'
+import { trusting } from './trust.ts'
 
 export interface HttpRequest {
   method: string
@@ -35,9 +35,7 @@ const CONNECTIONS = 16
 export function httpClient({ url, ca, idleMs, signal }: HttpClientOptions): SendHttp {
   const isTls = url.protocol === 'https:'
   const common = { keepAlive: true, maxSockets: CONNECTIONS }
-  const agent = isTls
-    ? new TlsAgent({ ...common, ...(ca ? { ca: [...getCACertificates(), ca] } : {}) })
-    : new Agent(common)
+  const agent = isTls ? new TlsAgent({ ...common, ...trusting(ca) }) : new Agent(common)
   return ({ method, path, headers = {}, body = [] }) =>
     new Promise((resolve, reject) => {
       const length = body.reduce((sum, chunk) => sum + chunk.length, 0)

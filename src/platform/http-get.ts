@@ -4,9 +4,9 @@
  */
 import { Agent, request as requestPlain } from 'node:http'
 import { Agent as TlsAgent, request as requestTls } from 'node:https'
-import { getCACertificates } from 'node:tls'
 import { env } from './host.ts'
 import type { HttpAnswer } from './http-client.ts'
+import { trusting } from './trust.ts'
 
 export interface HttpGetOptions {
   /** Certificates in PEM form that servers are trusted by, beside the usual ones; '' for none. */
@@ -20,7 +20,7 @@ export type HttpGet = (url: URL, headers: Record<string, string>, signal: AbortS
 export function httpGetter({ ca, idleMs }: HttpGetOptions): HttpGet {
   const common = { keepAlive: true, proxyEnv: env }
   const plain = new Agent(common)
-  const tls = new TlsAgent({ ...common, ...(ca ? { ca: [...getCACertificates(), ca] } : {}) })
+  const tls = new TlsAgent({ ...common, ...trusting(ca) })
   return (url, headers, signal) =>
     new Promise((resolve, reject) => {
       const isTls = url.protocol === 'https:'

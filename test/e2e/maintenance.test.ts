@@ -69,6 +69,12 @@ const archive = task('archive', {
 
 const runFolder = ({ metadata }: KubeItem): string => join(space.volume, 'pipelines', metadata.uid)
 
+async function runningPods({ metadata }: KubeItem): Promise<KubeItem[]> {
+  const selector = ['-l', `tekton.dev/pipelineRunUID=${metadata.uid}`]
+  const { items } = await getJson<{ items: KubeItem[] }>(NAMESPACE, 'pods', ...selector)
+  return items.filter(({ status }) => !['Succeeded', 'Failed'].includes(status.phase!))
+}
+
 async function startPipeline(spec: object): Promise<KubeItem> {
   return getJson(NAMESPACE, 'pipelinerun', await space.start('PipelineRun', spec))
 }
@@ -141,9 +147,7 @@ beforeAll(async () => {
   )
   await space.ended('PipelineRun', cancelled.metadata.name)
   await eventually('only the leftover pod runs', async () => {
-    const selector = ['-l', `tekton.dev/pipelineRunUID=${cancelled.metadata.uid}`]
-    const pods = await getJson<{ items: KubeItem[] }>(NAMESPACE, 'pods', ...selector)
-    const running = pods.items.filter((pod) => !['Succeeded', 'Failed'].includes(pod.status.phase!))
+    const running = await runningPods(cancelled)
     return (running.length === 1 && running[0]!.metadata.name === 'leftover') || undefined
   })
 })
@@ -228,9 +232,7 @@ describe('maintenance', PATIENT, () => {
     await succeeded(space, name)
     // A run can be over by the API a moment before its last pod is: maintenance would rightly leave it.
     await eventually('its pods have ended', async () => {
-      const selector = ['-l', `tekton.dev/pipelineRunUID=${uid}`]
-      const { items } = await getJson<{ items: KubeItem[] }>(NAMESPACE, 'pods', ...selector)
-      return items.every(({ status }) => ['Succeeded', 'Failed'].includes(status.phase!)) || undefined
+      return (await runningPods(deferred)).length === 0 || undefined
     })
     expect(existsSync(runFolder(deferred))).toBe(true)
 

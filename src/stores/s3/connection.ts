@@ -1,8 +1,8 @@
 /** Requests to an S3 server, tried again where that may help. */
-import { getCACertificates } from 'node:tls'
 import { S3Client } from '@aws-sdk/client-s3'
 import type { Emit } from '../../events.ts'
 import { env } from '../../platform/host.ts'
+import { trusting } from '../../platform/trust.ts'
 import { newPatience, type Patience, type PatienceOptions } from '../patience.ts'
 import { failureOf, refusalName } from './failure.ts'
 import { checkPrefix, keysUnder, type Keys } from './keys.ts'
@@ -142,7 +142,7 @@ function newClient(options: S3Options): S3Client {
       connectionTimeout: CONNECT_MS,
       socketTimeout: idleMs,
       httpAgent: agent,
-      httpsAgent: { ...agent, ...(ca ? { ca: [...getCACertificates(), ca] } : {}) },
+      httpsAgent: { ...agent, ...trusting(ca) },
     },
   })
 }

@@ -72,22 +72,17 @@ const readers = {
   async artifact(volume: Volume) {
     const target = '/tmp/retrieved'
     const stores = [opened(volumeArtifacts(volume))]
-    const which = {
+    const identity = identityOf('shop', 'use')
+    await retrieveArtifacts({
+      stores,
+      target,
+      identity,
       artifacts: ['build/out'],
       run: '',
       files: [],
       strip: 0,
       conflicts: 'fail',
       optional: false,
-    } as const
-    const identity = identityOf('shop', 'use')
-    await retrieveArtifacts({
-      stores,
-      target,
-      identity,
-      ...which,
-      artifacts: ['build/out'],
-      files: [],
       emit,
       signal,
     })
