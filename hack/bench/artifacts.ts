@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { median, pair, row, rounded, time, type Command, type Contender, type Row } from './pair.ts'
 import * as rivals from './rivals.ts'
 import { BARE_NODE, start } from './start.ts'
-import { binary, changeOnePercent, MODULES, smallFiles, sourceCode } from './trees.ts'
+import { atRest, binary, changeOnePercent, MODULES, smallFiles, sourceCode } from './trees.ts'
 import { withWorld, type BenchOptions, type World } from './world.ts'
 
 interface Bench extends BenchOptions {
@@ -55,6 +55,7 @@ async function tree(title: string, path: string, bench: Bench, target: number | 
   if (zstd) rows.push(await pair(`store ${title}`, fresh, rivals.packing(path, world), target, rounds))
   for (const rival of full ? [rivals.copying, rivals.plainTar, rivals.gzipTar] : [rivals.copying])
     rows.push(await pair(`store ${title}`, fresh, rival(path, world), null, rounds))
+  await atRest(path)
   const volume = await volumeWith(path, world)
   const retrieving: Contender = async () =>
     world.step('artifact-retrieve', volume, { path: world.fresh() }, ['bench/tree'])
@@ -98,6 +99,7 @@ async function oneBinary(tree: string, bench: Bench): Promise<Row[]> {
   const rival = rivals.copyAndHash(join(tree, 'binary'), world)
   // At least 0.8 times as fast.
   const row = await pair('store 1 GiB binary', storingNew(world, tree), rival, 1 / 0.8, rounds)
+  await atRest(tree)
   const volume = await volumeWith(tree, world)
   return [row, await again('store 1 GiB binary again, unchanged', tree, volume, 0.5, bench)]
 }

@@ -1,7 +1,8 @@
 /** The trees that are stored, made of what every checkout has: the same packages give the same trees. */
 import { createCipheriv } from 'node:crypto'
-import { copyFile, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { copyFile, lstat, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 export const MODULES = join(import.meta.dirname, '../../node_modules')
 const SOURCE = /\.(js|mjs|cjs|ts|mts|json|md|map|css|html)$/
@@ -81,4 +82,12 @@ export async function changeOnePercent(folder: string): Promise<void> {
   const { size } = await file.stat()
   for (let at = 0; at < size; at += 100 * MiB) await file.write(Buffer.from('changed'), 0, 7, at)
   await file.close()
+}
+
+/** Waits until nothing has changed in a folder for a minute: what changed a moment ago is not known for sure. */
+export async function atRest(folder: string): Promise<void> {
+  let newest = 0
+  for (const path of await readdir(folder, { recursive: true }))
+    newest = Math.max(newest, (await lstat(join(folder, path))).ctimeMs)
+  await sleep(Math.max(0, newest + 61_000 - Date.now()))
 }

@@ -1,4 +1,5 @@
 /** Packs: tars of small files, folders and symlinks, compressed in frames that can be read one by one. */
+import { wallNow } from '../platform/clock.ts'
 import { sha256 } from '../platform/hash.ts'
 import type { Soon } from '../platform/soon.ts'
 import * as zstd from '../platform/zstd.ts'
@@ -8,6 +9,7 @@ import type { BlobStore, PutBlob } from '../stores/store.ts'
 import type { FileEntry } from './artifact-index.ts'
 import { endsPack, FRAME, LARGE_FILE, ZSTD_LEVEL } from './format.ts'
 import { inOrder } from './in-order.ts'
+import { filesOf, recall, remember } from './known.ts'
 import { readSmall } from './read-source.ts'
 import { padded, TAR_END, tarHeader } from './tar.ts'
 import type { SourceEntry, SourceFile } from './walk.ts'
@@ -62,6 +64,13 @@ export async function storePack(
   places: Map<SourceFile, Place>,
   signal: AbortSignal,
 ): Promise<StoredPack> {
+  const known = await recall(store, files, members)
+  if (known) {
+    for (const [n, file] of filesOf(members).entries())
+      places.set(file, { sha256: known.sha256[n]!, layer, offset: known.offsets[n]! })
+    return { ...known, blob: { ...known.blob, isNew: false } }
+  }
+  const began = wallNow()
   const pack: Omit<StoredPack, 'blob'> = { size: 0, frames: [] }
   const content = () => {
     // Anew, where the store asks for it again.
@@ -69,6 +78,9 @@ export async function storePack(
     return compressed(framesOf(files, members, pack, layer, places, signal), pack)
   }
   const blob = await store.put(content(), content)
+  const placed = filesOf(members).map((file) => places.get(file)!)
+  const [hashes, offsets] = [placed.map((place) => place.sha256), placed.map((place) => place.offset)]
+  await remember(store, files, members, began, { blob, ...pack, sha256: hashes, offsets })
   return { blob, ...pack }
 }
 

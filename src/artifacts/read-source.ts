@@ -32,10 +32,12 @@ export async function* readLarge(file: SourceFile, signal: AbortSignal): AsyncGe
   }
 }
 
-/** Taken after opening: over NFS only that is fresh. */
+/** Taken after opening: over NFS only that is fresh, and so are the times that the file has from here on. */
 function look(stats: Stats, file: SourceFile): Stats {
   if (stats.ino !== file.ino) throw sourceChanged(file.from, 'another file under this name')
   if (stats.size !== file.size) throw sourceChanged(file.from, `${stats.size} bytes instead of ${file.size}`)
+  file.mtimeMs = stats.mtimeMs
+  file.ctimeMs = stats.ctimeMs
   return stats
 }
 

@@ -1,10 +1,13 @@
 /** Puts a tree into a store: packs, large files, index and manifest. Nothing refers to them yet. */
 import type { BlobStore, Digest, PutBlob } from '../stores/store.ts'
 import { WorkspaceError } from '../errors.ts'
+import { wallNow } from '../platform/clock.ts'
+import type { Files } from '../platform/files.ts'
 import { encodeIndex, formatMode, type IndexEntry } from './artifact-index.ts'
 import { digestOfEntries } from './digest.ts'
 import { CONTENT_ANNOTATIONS, MEDIA_TYPES, packTitle } from './format.ts'
 import { inOrder } from './in-order.ts'
+import { recall, remember } from './known.ts'
 import { encodeManifest, type Content, type Descriptor } from './manifest.ts'
 import { plan, storePack, type Place, type StoredPack } from './pack.ts'
 import { readLarge } from './read-source.ts'
@@ -27,6 +30,8 @@ interface StoredFile {
   file: SourceFile
 }
 
+const hexOf = (digest: Digest): string => digest.slice('sha256:'.length)
+
 /** @throws WorkspaceError as `walk`, and SOURCE_CHANGED */
 export async function storeContent(
   store: BlobStore,
@@ -39,9 +44,9 @@ export async function storeContent(
   const packed = await allOf([...packs.entries()], signal, ([layer, members], stop) =>
     storePack(store, files, members, layer, places, stop),
   )
-  const alone = await allOf(large, signal, (file, stop) => storeLarge(store, file, stop))
+  const alone = await allOf(large, signal, (file, stop) => storeLarge(store, files, file, stop))
   for (const [n, { file, blob }] of alone.entries()) {
-    places.set(file, { sha256: blob.digest.slice('sha256:'.length), layer: packed.length + n, offset: 0 })
+    places.set(file, { sha256: hexOf(blob.digest), layer: packed.length + n, offset: 0 })
   }
   const indexed = indexEntries(entries, places)
   const content = summarise(indexed)
@@ -72,9 +77,20 @@ async function allOf<T, R>(
   return results
 }
 
-async function storeLarge(store: BlobStore, file: SourceFile, stop: AbortSignal): Promise<StoredFile> {
+async function storeLarge(
+  store: BlobStore,
+  files: Files,
+  file: SourceFile,
+  stop: AbortSignal,
+): Promise<StoredFile> {
+  const known = await recall(store, files, [file])
+  if (known) return { file, blob: { ...known.blob, isNew: false } }
+  const began = wallNow()
   const content = () => readLarge(file, stop)
-  return { file, blob: await store.put(content(), content) }
+  const blob = await store.put(content(), content)
+  const alone = { blob, size: 0, frames: [], sha256: [hexOf(blob.digest)], offsets: [0] }
+  await remember(store, files, [file], began, alone)
+  return { file, blob }
 }
 
 async function* inPieces(pieces: Iterable<Buffer>): AsyncGenerator<Buffer, void, void> {

@@ -19,6 +19,8 @@ export interface SourceFile {
   mode: number
   size: number
   ino: number
+  mtimeMs: number
+  ctimeMs: number
 }
 
 export type SourceEntry =
@@ -110,7 +112,8 @@ function* entryOf(files: Files, from: string, path: string, stats: fs.Stats): St
     }
   if (!stats.isFile()) throw unsupported(from, 'a device, socket or fifo')
   if (stats.mode & SPECIAL_BITS) throw unsupported(from, 'a file with a setuid, setgid or sticky bit')
-  return { type: 'file', path, from, mode, size: stats.size, ino: stats.ino }
+  const { size, ino, mtimeMs, ctimeMs } = stats
+  return { type: 'file', path, from, mode, size, ino, mtimeMs, ctimeMs }
 }
 
 function decode(bytes: Buffer, at: string, what: string): string {

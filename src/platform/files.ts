@@ -13,6 +13,8 @@ const TOGETHER = 16
 
 /** What statfs(2) calls ext, xfs, btrfs, tmpfs, overlay, zfs and f2fs. */
 const OF_THIS_MACHINE = [0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630, 0x2fc12fc1, 0xf2f52010]
+/** NFS and the kernel's CephFS. What FUSE says of changes depends on who is behind it. */
+const OF_KNOWN_SERVERS = [0x6969, 0x00c36400]
 
 const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = nodefs.constants
 
@@ -57,30 +59,44 @@ const atOnce: Calls = {
 
 export type Files = ReturnType<typeof filesBy>
 
-const [here, elsewhere] = [filesBy(atOnce, 1), filesBy(pool, TOGETHER)]
-let assumed: 'elsewhere' | undefined
+const places = {
+  here: filesBy(atOnce, 1, true),
+  elsewhere: filesBy(pool, TOGETHER, true),
+  unknown: filesBy(pool, TOGETHER, false),
+}
+let assumed: keyof typeof places | undefined
 
-/** For tests: takes every file system for one over a network, or with undefined asks again. */
+/** For tests: takes every file system for one of this place, or with undefined asks again. */
 export function assume(place: typeof assumed): void {
   assumed = place
 }
 
 /** The operations for what is in and below `folder`. */
 export async function filesIn(folder: string): Promise<Files> {
-  if (assumed) return elsewhere
-  return OF_THIS_MACHINE.includes((await pool.statfs(folder)).type) ? here : elsewhere
+  return places[assumed ?? placeOf((await pool.statfs(folder)).type)]
 }
 
-function filesBy(calls: Calls, together: number) {
+function placeOf(type: number): keyof typeof places {
+  if (OF_THIS_MACHINE.includes(type)) return 'here'
+  return OF_KNOWN_SERVERS.includes(type) ? 'elsewhere' : 'unknown'
+}
+
+function filesBy(calls: Calls, together: number, tellsChanges: boolean) {
   return {
     /** How many files to work on at a time. */
     together,
+
+    /** Whether a file that changes gets another time of change. */
+    tellsChanges,
 
     /**
      * Reads a file into `buffer`, up to its length. Fails for a symlink (ELOOP), does not wait for a fifo's writer.
      * @returns how much was read, and what the file was before and after that
      */
     read: (path: string, buffer: Buffer): Soon<Reading> => run(read(calls, path, buffer)),
+
+    /** What a file is, as fresh as reading it would tell: over NFS only opening it asks the server. */
+    look: (path: string): Soon<nodefs.Stats> => run(look(calls, path)),
 
     /** Creates a file exclusively, with just this mode whatever the umask says, and writes `content` into it. */
     write: (path: string, mode: number, content: Buffer): Soon<void> =>
@@ -129,6 +145,16 @@ function* read(calls: Calls, path: string, buffer: Buffer): Steps<Reading> {
     return { before, length, after: yield* soon(handle.stat()) }
   } catch (error) {
     throw named(error, path)
+  } finally {
+    yield handle.close()
+  }
+}
+
+function* look(calls: Calls, path: string): Steps<nodefs.Stats> {
+  yield at('open', path)
+  const handle = yield* soon(calls.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0))
+  try {
+    return yield* soon(handle.stat())
   } finally {
     yield handle.close()
   }

@@ -49,6 +49,8 @@ export interface Plan {
 
 /** A temporary name is given up after this, whatever the policy: no writer takes a day. */
 const LEFTOVER_MS = 24 * 3.6e6
+/** Whoever stores what has not changed for longer reads it once more, and notes it again. */
+const NOTE_MS = 7 * 24 * 3.6e6
 
 export function makePlan(scan: Scan, policy: Policy): Plan {
   const plan: Plan = { actions: [], blocked: [...scan.blocked], record: undefined }
@@ -66,6 +68,7 @@ export function makePlan(scan: Scan, policy: Policy): Plan {
   }
   expire(scan.trash, 'purge', policy.trashRetention, 'trashed')
   expire(scan.leftovers, 'purge', LEFTOVER_MS, 'left by a killed process')
+  expire(scan.notes, 'purge', NOTE_MS, 'noted')
   const { mark } = scan
   if (mark.problems.length === 0) purgeBlobs(mark, policy, plan)
   for (const run of scan.runs) decideRun(run, policy, plan)

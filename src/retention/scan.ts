@@ -49,6 +49,8 @@ export interface Scan {
   trash: Thing[]
   /** Temporary names that killed processes left. */
   leftovers: Thing[]
+  /** Of what was stored, for whoever stores it again. */
+  notes: Thing[]
   /** What could not be read: it stops retention for itself alone. */
   blocked: { path: string; why: string }[]
   mark: Mark
@@ -138,6 +140,15 @@ export async function scanVolume(
     return found
   }
 
+  const notes = async (): Promise<Thing[]> => {
+    const found: Thing[] = []
+    for (const { name } of await list(layout.notes)) {
+      const path = join(layout.notes, name)
+      await attempt(path, async () => void found.push(await thing(path)))
+    }
+    return found
+  }
+
   const seen = await mark(volume, now)
   return {
     mark: seen,
@@ -163,6 +174,7 @@ export async function scanVolume(
       }),
     ),
     leftovers: await findLeftovers(volume, list, thing),
+    notes: await notes(),
     blocked,
   }
 }

@@ -43,6 +43,15 @@ export interface BlobStore {
    * @throws WorkspaceError ARTIFACT_NOT_FOUND, at the first read, where the store does not have it.
    */
   get(digest: Digest, range?: Range): AsyncIterable<Uint8Array>
+
+  /** Notes about blobs, where the store can keep them close: a convenience that may be lost at any time. */
+  readonly notes?: Notes
+}
+
+export interface Notes {
+  /** What was written under this name, of hexadecimal digits; maybe damaged. */
+  read(name: string): Promise<Buffer | undefined>
+  write(name: string, note: string): Promise<void>
 }
 
 export type Strategy = (typeof STRATEGIES)[number]

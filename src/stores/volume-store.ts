@@ -35,6 +35,27 @@ export function volumeStore(layout: Layout): BlobStore {
         await handle.close()
       }
     },
+    notes: {
+      read: (name) => fs.readFile(layout.note(name)).catch(() => undefined),
+      write: (name, note) => writeNote(layout.note(name), note).catch(() => {}),
+    },
+  }
+}
+
+/** Not flushed: what a crash leaves of it is damaged, which its reader notices. */
+async function writeNote(path: string, note: string): Promise<void> {
+  const temporary = temporaryBeside(path)
+  await fs.mkdirp(dirname(path))
+  try {
+    const handle = await fs.create(temporary)
+    try {
+      await fs.write(handle, Buffer.from(note), temporary)
+    } finally {
+      await handle.close()
+    }
+    await fs.link(temporary, path)
+  } finally {
+    await fs.unlink(temporary).catch(ignoreMissing)
   }
 }
 

@@ -59,6 +59,9 @@ export function layoutOf(root: string) {
     beginnings: at('store', 'beginnings'),
     /** A symlink to a large blob, by the digest of its beginning. */
     beginning: (digest: string) => at('store', 'beginnings', digest.replace(/^sha256:/, '')),
+    /** What is known of the content of files that have not changed since. */
+    notes: at('store', 'notes'),
+    note: (name: string) => at('store', 'notes', checkName(name, 'note')),
     /** What the last marks found unreferenced, and how far the scrub has come: folders of entries. */
     marks: at('store', 'marks'),
     scrubs: at('store', 'scrubs'),

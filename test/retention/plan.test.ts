@@ -37,6 +37,7 @@ const empty: Scan = {
   consumers: [],
   trash: [],
   leftovers: [],
+  notes: [],
   blocked: [],
   outputs: [],
   mark: nothingMarked,
@@ -48,7 +49,11 @@ const actions = (scan: Partial<Scan>) =>
 
 describe('the retention plan', () => {
   it.each<
-    ['completed' | 'templates' | 'cache' | 'tools' | 'consumers' | 'trash' | 'leftovers', number, string]
+    [
+      'completed' | 'templates' | 'cache' | 'tools' | 'consumers' | 'trash' | 'leftovers' | 'notes',
+      number,
+      string,
+    ]
   >([
     ['completed', DAY, 'trash'],
     ['templates', 7 * DAY, 'trash'],
@@ -57,6 +62,7 @@ describe('the retention plan', () => {
     ['consumers', 7 * DAY, 'trash'],
     ['trash', DAY, 'purge'],
     ['leftovers', DAY, 'purge'],
+    ['notes', 7 * DAY, 'purge'],
   ])('%s go at their age and not before', (kind, limit, action) => {
     expect(actions({ [kind]: [thing(limit - 1)] })).toEqual([])
     expect(actions({ [kind]: [thing(limit)] })).toEqual([action])

@@ -11,7 +11,7 @@ export const contract = defineStep({
   description: `Stores \`path\` as \`<task>/<output>\` of this run: all of it, or nothing. Modes, empty folders,
 symlinks and every UTF-8 name survive. Content that is there already, from whichever run, takes no space again.
 
-* Storing the same content a second time changes nothing.
+* Storing the same content a second time changes nothing, and files that have not changed since are not read again.
 * A retry of the task replaces what the failed attempt stored, until somebody has retrieved it. Otherwise other
   content under the same name is an error, unless \`overwrite\` is \`true\`.
 * Symlinks that lead out of \`path\`, setuid files, devices, sockets and fifos are refused, and so is a file that
