@@ -38,10 +38,14 @@ export function identity({ run = 'run-1', task = 'build', pod = 'pod-1' } = {}):
 export const RUN_ID = 'uid-run-1'
 const never = new AbortController().signal
 
-/** Stores as pod-1 of task "build" in run-1, unless told otherwise. */
-export function store(volume: Volume, source: string, more: Partial<StoreRequest> = {}) {
+/** Stores on the volume as pod-1 of task "build" in run-1, unless told otherwise. */
+export const store = (volume: Volume, source: string, more: Partial<StoreRequest> = {}) =>
+  storeIn(volumeArtifacts(volume), source, more)
+
+/** As `store`, in any store. */
+export function storeIn(store: ArtifactStore, source: string, more: Partial<StoreRequest> = {}) {
   return storeArtifact({
-    stores: [opened(volumeArtifacts(volume))],
+    stores: [opened(store)],
     source,
     identity: identity(),
     output: 'out',

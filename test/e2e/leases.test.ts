@@ -6,14 +6,13 @@ import { SERVICE_ACCOUNT } from '../../src/catalog/names.ts'
 import { probeLocks } from '../../src/catalog/probe-locks.ts'
 import { POD_TEMPLATE } from '../../src/catalog/sample.ts'
 import { DEFAULTS } from '../../src/catalog/settings.ts'
-import type { LockState } from '../../src/locks/index.ts'
 import { leaseName } from '../../src/locks/lease/names.ts'
-import { stateIn } from '../../src/locks/lease/state.ts'
 import type { Lease } from '../../src/platform/kube-leases.ts'
 import { settingEnv } from '../../src/probe-locks/contract.ts'
 import { contract as lockAcquire } from '../../src/steps/lock-acquire/contract.ts'
 import { contract as lockRelease } from '../../src/steps/lock-release/contract.ts'
 import { create, eventually, getJson, kubectl, type KubeItem } from './support/cluster.ts'
+import { leaseState } from './support/leases.ts'
 import { errorIn, eventsIn } from './support/logs.ts'
 import { makeNamespace, type TestNamespace } from './support/namespace.ts'
 import { PATIENT, pipeline, script, SHARED, succeeded, task } from './support/runs.ts'
@@ -84,14 +83,7 @@ const startOn = (node: number, spec: object): Promise<string> =>
     },
   })
 
-async function stateOf(lock: string): Promise<LockState> {
-  const name = leaseName(lock)
-  const { items } = await getJson<{ items: Lease[] }>(NAMESPACE, 'leases')
-  return stateIn(
-    items.find((lease) => lease.metadata.name === name),
-    lock,
-  )
-}
+const stateOf = (lock: string) => leaseState(NAMESPACE, lock)
 
 /** When a run has beaten, in seconds of uptime. */
 function beatsOf(lock: string, run: string): number[] {

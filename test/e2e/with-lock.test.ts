@@ -9,6 +9,7 @@ import { describeLock, volumeLocks } from '../../src/locks/index.ts'
 import { contract as withLock } from '../../src/steps/with-lock/contract.ts'
 import { openVolume } from '../../src/volume/volume.ts'
 import { eventually, getJson, kubectl, type KubeItem } from './support/cluster.ts'
+import { leaseState } from './support/leases.ts'
 import { exitCodesOf } from './support/logs.ts'
 import { makeNamespace, type TestNamespace } from './support/namespace.ts'
 import { logOfRun, PATIENT, pipeline, resultsOf, step, succeeded, task, taskRunsOf } from './support/runs.ts'
@@ -120,6 +121,33 @@ describe.each(['Task', 'StepAction'] as const)('with-lock as a %s', (form) => {
     expectApart(beats)
     expect((await state(lock)).ended.at(-1)).toMatchObject({ how: 'released' })
     expect(beats[1]![0]! - beats[0]!.at(-1)!).toBeLessThan(30)
+  })
+})
+
+describe('with-lock on Leases', () => {
+  it('lets one run at a time work, and keeps the lock until the command has ended', PATIENT, async () => {
+    const lock = 'leased'
+    const leased = (count: number) => {
+      const params = { name: lock, backend: 'lease', script: BEAT, args: args(lock, count) }
+      return pipeline([{ name: 'work', ...taskRef(withLock, params) }])
+    }
+    const first = await startOn(0, leased(10_000))
+    await beating(lock, first)
+    const others = await Promise.all([1, 0].map((node) => startOn(node, leased(10))))
+    await eventually('two wait', async () => (await leaseState(space.name, lock)).queue.length === 2 || undefined)
+    const before = beatsOf(lock, first).length
+    const cancel = JSON.stringify({ spec: { status: 'Cancelled' } })
+    await kubectl('patch', 'pipelinerun', first, '-n', space.name, '--type', 'merge', '-p', cancel)
+    for (const run of others) await succeeded(space, run)
+    const beats = [first, ...others].map((run) => beatsOf(lock, run))
+    // It has worked on for its two seconds.
+    expect(beats[0]!.length).toBeGreaterThanOrEqual(before + 19)
+    expectApart(beats)
+    expect(await leaseState(space.name, lock)).toMatchObject({
+      holders: [],
+      queue: [],
+      ended: [{ how: 'released' }, { how: 'released' }, { how: 'released' }],
+    })
   })
 })
 

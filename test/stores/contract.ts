@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { digestOf, readVerified } from '../../src/stores/digest.ts'
 import type { ArtifactStore, BlobStore, EntryKind, EntryPath, Range } from '../../src/stores/store.ts'
+import { fencedContract } from './fenced.ts'
 
 export async function* chunksOf(...chunks: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {
   for (const chunk of chunks) yield Buffer.from(chunk)
@@ -131,6 +132,7 @@ export function artifactStoreContract(name: string, make: () => Promise<Artifact
   const makeStore = async (): Promise<ArtifactStore> => (await make()).store
 
   storeContract(`${name}: blobs`, async () => (await makeStore()).blobs)
+  fencedContract(name, makeStore)
 
   describe(`${name} keeps the contract of an artifact store`, () => {
     it('lists what was published, lowest first, as it is now', async () => {
