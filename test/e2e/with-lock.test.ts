@@ -134,7 +134,10 @@ describe('with-lock on Leases', () => {
     const first = await startOn(0, leased(10_000))
     await beating(lock, first)
     const others = await Promise.all([1, 0].map((node) => startOn(node, leased(10))))
-    await eventually('two wait', async () => (await leaseState(space.name, lock)).queue.length === 2 || undefined)
+    await eventually(
+      'two wait',
+      async () => (await leaseState(space.name, lock)).queue.length === 2 || undefined,
+    )
     const before = beatsOf(lock, first).length
     const cancel = JSON.stringify({ spec: { status: 'Cancelled' } })
     await kubectl('patch', 'pipelinerun', first, '-n', space.name, '--type', 'merge', '-p', cancel)
