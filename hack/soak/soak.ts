@@ -59,6 +59,7 @@ export async function soak(options: SoakOptions): Promise<Soaked> {
     const left = await readPointers(join(folder, 'pointers'))
     return { seconds, ...check({ workers, faults: faults.done, left, crashes, ttlMs: options.ttlMs }) }
   } finally {
+    options.say('removing what it wrote')
     await rm(folder, { recursive: true, force: true })
     await rm(local, { recursive: true, force: true })
   }
