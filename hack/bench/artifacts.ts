@@ -2,7 +2,17 @@
 import { readdir, stat, writeFile } from 'node:fs/promises'
 import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
-import { median, pair, row, rounded, time, type Command, type Contender, type Row } from './pair.ts'
+import {
+  median,
+  pair,
+  row,
+  rounded,
+  time,
+  type Command,
+  type Contender,
+  type Other,
+  type Row,
+} from './pair.ts'
 import * as rivals from './rivals.ts'
 import { BARE_NODE, start } from './start.ts'
 import { atRest, binary, changeOnePercent, MODULES, smallFiles, sourceCode } from './trees.ts'
@@ -51,10 +61,11 @@ async function volumeWith(tree: string, world: World): Promise<string> {
 async function tree(title: string, path: string, bench: Bench, target: number | null = null): Promise<Row[]> {
   const { world, rounds, full, zstd } = bench
   const rows: Row[] = []
-  const fresh = storingNew(world, path)
-  if (zstd) rows.push(await pair(`store ${title}`, fresh, rivals.packing(path, world), target, rounds))
+  const first = (rival: Other, ratio: number | null): Promise<Row> =>
+    storingFirst(`store ${title}`, path, rival, ratio, bench)
+  if (zstd) rows.push(await first(rivals.packing(path, world), target))
   for (const rival of full ? [rivals.copying, rivals.plainTar, rivals.gzipTar] : [rivals.copying])
-    rows.push(await pair(`store ${title}`, fresh, rival(path, world), null, rounds))
+    rows.push(await first(rival(path, world), null))
   await atRest(path)
   const volume = await volumeWith(path, world)
   const retrieving: Contender = async () =>
@@ -71,6 +82,22 @@ async function tree(title: string, path: string, bench: Bench, target: number | 
     rows.push(await again(`store ${title} again, 1 % changed`, changed, volume, null, bench, path))
   }
   return rows
+}
+
+/** A first store against a rival, with our memory, and what each leaves on the disk. */
+async function storingFirst(
+  work: string,
+  path: string,
+  rival: Other,
+  target: number | null,
+  { world, rounds }: Bench,
+): Promise<Row> {
+  const timed = await pair(work, storingNew(world, path), rival, target, rounds)
+  const volume = await world.newVolume()
+  const memory_mib = await world.memoryOf(storing(world, path, volume))
+  const theirs = typeof rival.run === 'function' ? await rival.run(0) : rival.run
+  await time(theirs)
+  return { ...timed, memory_mib, bytes: await bytesIn(volume), other_bytes: await bytesIn(theirs.makes!) }
 }
 
 /** A tree whose content the volume has, all or most of it, against storing it for the first time. */
@@ -95,10 +122,10 @@ async function again(
 }
 
 async function oneBinary(tree: string, bench: Bench): Promise<Row[]> {
-  const { world, rounds } = bench
+  const { world } = bench
   const rival = rivals.copyAndHash(join(tree, 'binary'), world)
   // At least 0.8 times as fast.
-  const row = await pair('store 1 GiB binary', storingNew(world, tree), rival, 1 / 0.8, rounds)
+  const row = await storingFirst('store 1 GiB binary', tree, rival, 1 / 0.8, bench)
   await atRest(tree)
   const volume = await volumeWith(tree, world)
   return [row, await again('store 1 GiB binary again, unchanged', tree, volume, 0.5, bench)]
@@ -182,7 +209,10 @@ async function across(source: string, { world, rounds, zstd }: Bench): Promise<R
   return [...rows, await pair(work, ours, rivals.copiedAcross(source, world), 0.1, Math.min(rounds, 3))]
 }
 
+/** The bytes of all files in a folder, or of one file. */
 async function bytesIn(folder: string): Promise<number> {
+  const stats = await stat(folder)
+  if (stats.isFile()) return stats.size
   let bytes = 0
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }))
     if (entry.isFile()) bytes += (await stat(join(entry.parentPath, entry.name))).size

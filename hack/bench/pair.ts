@@ -14,11 +14,15 @@ export interface Row {
   memory_mib?: number
   /** What ours added to the volume. */
   bytes?: number
+  /** What the other wrote. */
+  other_bytes?: number
 }
 
 export interface Command {
   command: string[]
   env?: Record<string, string>
+  /** The file or folder that it makes. */
+  makes?: string
 }
 
 /** What is run: a command, or what makes one ready for a round outside the measured time. */

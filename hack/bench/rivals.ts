@@ -6,6 +6,12 @@ import type { World } from './world.ts'
 
 const sh = (script: string): Command => ({ command: ['sh', '-c', script] })
 
+/** A command that writes to a name that nothing had before. */
+function making(script: (to: string) => string, world: World): Command {
+  const makes = world.fresh()
+  return { ...sh(script(makes)), makes }
+}
+
 /** Whether the rivals that need the zstd command can take part. */
 export function hasZstd(): boolean {
   if (!spawnSync('zstd', ['--version']).error) return true
@@ -16,7 +22,7 @@ export function hasZstd(): boolean {
 /** tar and zstd at its fastest, with one checksum: as fast as storing can practically be. */
 export const packing = (tree: string, world: World): Other => ({
   name: 'tar | zstd -1 | sha256sum',
-  run: async () => sh(`tar -C ${tree} -cf - . | zstd -q -1 -c | tee ${world.fresh()} | sha256sum`),
+  run: async () => making((to) => `tar -C ${tree} -cf - . | zstd -q -1 -c | tee ${to} | sha256sum`, world),
 })
 
 export async function unpacking(tree: string, world: World): Promise<Other> {
@@ -35,22 +41,22 @@ export async function unpacking(tree: string, world: World): Promise<Other> {
 
 export const copying = (tree: string, world: World): Other => ({
   name: 'cp -a',
-  run: async () => sh(`cp -a ${tree} ${world.fresh()}`),
+  run: async () => making((to) => `cp -a ${tree} ${to}`, world),
 })
 
 export const plainTar = (tree: string, world: World): Other => ({
   name: 'tar',
-  run: async () => sh(`tar -C ${tree} -cf ${world.fresh()} .`),
+  run: async () => making((to) => `tar -C ${tree} -cf ${to} .`, world),
 })
 
 export const gzipTar = (tree: string, world: World): Other => ({
   name: 'tar cz',
-  run: async () => sh(`tar -C ${tree} -czf ${world.fresh()} .`),
+  run: async () => making((to) => `tar -C ${tree} -czf ${to} .`, world),
 })
 
 export const copyAndHash = (file: string, world: World): Other => ({
   name: 'cp, sha256sum beside it',
-  run: async () => sh(`cp ${file} ${world.fresh()} & sha256sum ${file}; wait`),
+  run: async () => making((to) => `cp ${file} ${to} & sha256sum ${file}; wait`, world),
 })
 
 /** From this machine's disk over one mount, and back by the other. */
