@@ -143,8 +143,9 @@ export async function scanVolume(
   const notes = async (): Promise<Thing[]> => {
     const found: Thing[] = []
     for (const { name } of await list(layout.notes)) {
-      const path = join(layout.notes, name)
-      await attempt(path, async () => void found.push(await thing(path)))
+      // A temporary name may go at this moment.
+      const note = await thing(join(layout.notes, name)).catch(() => undefined)
+      if (note) found.push(note)
     }
     return found
   }

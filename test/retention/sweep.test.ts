@@ -340,6 +340,18 @@ it('leftovers of killed collectors and writers go a day later', async () => {
   expect(await readdir(places[0]!)).toEqual(['.tmp-111111111111'])
 })
 
+it('what was noted of stored files goes a week later', async () => {
+  const volume = await newVolume()
+  await mkdir(volume.layout.notes, { recursive: true })
+  for (const [name, days] of Object.entries({ aa: 6.9, bb: 7.1, '.tmp-000000000000': 8 })) {
+    const path = join(volume.layout.notes, name)
+    await writeFile(path, 'a note')
+    await utimes(path, new Date(), new Date(Date.now() - days * 24 * 3.6e6))
+  }
+  await clean(volume)
+  expect(await readdir(volume.layout.notes)).toEqual(['aa'])
+})
+
 it('the beginning of a large blob goes after its blob', async () => {
   const volume = await newVolume()
   await mkdir(volume.layout.beginnings, { recursive: true })
