@@ -23,8 +23,12 @@ function isName(name: string): boolean {
 /** The folder of a path; '' for the top. */
 export const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf('/')))
 
+const SURROGATE = /[\ud800-\udfff]/
+
 /** Orders paths by their UTF-8 bytes, as every other language would; JavaScript orders by UTF-16 units. */
 export function comparePaths(a: string, b: string): number {
+  // Only surrogates make a difference, and to look for them is faster than to compare by hand.
+  if (!SURROGATE.test(a) && !SURROGATE.test(b)) return a < b ? -1 : Number(a !== b)
   const length = Math.min(a.length, b.length)
   for (let i = 0; i < length; i++) {
     const x = a.charCodeAt(i)

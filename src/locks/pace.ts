@@ -32,8 +32,9 @@ export function createPace({ leastPollMs, headPollMs, waiterPollMs }: Tuning): P
     pauseMs() {
       const place = last ?? 0
       const expected = Math.max(perPlaceMs, monotonic() - movedAt) * Math.max(1, place)
-      const [looks, most] = place === 0 ? [HEADS_LOOKS, headPollMs] : [OTHERS_LOOKS, waiterPollMs]
-      return Math.min(most, Math.max(leastPollMs, expected / looks))
+      const [looks, least, most] =
+        place === 0 ? [HEADS_LOOKS, leastPollMs, headPollMs] : [OTHERS_LOOKS, 2 * leastPollMs, waiterPollMs]
+      return Math.min(most, Math.max(least, expected / looks))
     },
   }
 }

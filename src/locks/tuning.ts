@@ -1,7 +1,7 @@
 /** How often and how long. Users have no say in these; tests shorten them. All times in milliseconds. */
 export const TUNING = {
-  /** How often a waiter looks where the queue moves fast (pace.ts). */
-  leastPollMs: 20,
+  /** How often the head looks where the queue moves fast; the others half as often (pace.ts). */
+  leastPollMs: 10,
   /** How often the head of the queue reads the log at the least. */
   headPollMs: 250,
   /** How often the others list the heartbeats at the least: with jitter under maxGapMs, or what they watch would not count. */

@@ -3,7 +3,7 @@ import { basename, join, relative } from 'node:path'
 import { errno, WorkspaceError } from '../errors.ts'
 import * as fs from '../platform/fs.ts'
 import { checkName } from '../volume/layout.ts'
-import { listEntries, publishFile, publishFolder } from '../volume/publish.ts'
+import { listEntries, publishFile, publishFolder, writeNew } from '../volume/publish.ts'
 import type { Volume } from '../volume/volume.ts'
 import type { ArtifactStore } from './store.ts'
 import { volumeStore } from './volume-store.ts'
@@ -42,8 +42,8 @@ export function volumeArtifacts({ id, layout }: Volume): ArtifactStore {
       await fs.mkdirp(folder)
       if (kind === 'seal') return publishFile(target, document)
       return publishFolder(target, async (made) => {
-        await publishFile(join(made, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
-        await publishFile(join(made, 'index.json'), document)
+        await writeNew(join(made, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
+        await writeNew(join(made, 'index.json'), document)
         await fs.symlink(relative(target, layout.blobs), join(made, 'blobs'))
       })
     },

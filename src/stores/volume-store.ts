@@ -151,9 +151,6 @@ async function write(layout: Layout, held: Uint8Array[], incoming: Incoming): Pr
   }
 }
 
-/** Bytes after which what was written is flushed while more comes, so that in the end little is left to wait for. */
-const FLUSHED = 64 * 1024 * 1024
-
 /** While one chunk is written, the next is read and hashed. */
 async function writeAll(
   handle: fs.FileHandle,
@@ -161,29 +158,22 @@ async function writeAll(
   held: Uint8Array[],
   more: Content,
 ): Promise<void> {
-  const start = (work: Promise<void>): Promise<void> => {
+  const start = (data: Uint8Array | Uint8Array[]): Promise<void> => {
+    const writing = fs.write(handle, data, path)
     // The failure is met where it is awaited.
-    work.catch(() => {})
-    return work
+    writing.catch(() => {})
+    return writing
   }
-  let writing = start(fs.write(handle, held, path))
-  let flushing = Promise.resolve()
-  let unflushed = 0
-  // The handle is closed after this: not while anything is under way on it.
+  let writing = start(held)
+  // The handle is closed after this: not while a write is under way on it.
   try {
     for await (const chunk of more) {
       await writing
-      writing = start(fs.write(handle, chunk, path))
-      unflushed += chunk.length
-      if (unflushed < FLUSHED) continue
-      await flushing
-      flushing = start(fs.sync(handle, path))
-      unflushed = 0
+      writing = start(chunk)
     }
   } finally {
-    await Promise.allSettled([writing, flushing])
+    await writing
   }
-  await Promise.all([writing, flushing])
 }
 
 /** Beginnings are symlinks to blobs: a convenience without promises, that may dangle and be lost. */

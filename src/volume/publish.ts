@@ -27,16 +27,21 @@ export async function publishFile(
 ): Promise<boolean> {
   const temporary = temporaryBeside(target)
   try {
-    const handle = await fs.create(temporary, mode)
-    try {
-      await fs.write(handle, typeof data === 'string' ? Buffer.from(data) : data, temporary)
-      await fs.sync(handle, temporary)
-    } finally {
-      await handle.close()
-    }
+    await writeNew(temporary, data, mode)
     return await publishTemporary(temporary, target)
   } finally {
     await fs.unlink(temporary).catch(ignoreMissing)
+  }
+}
+
+/** Makes a file that nobody looks for yet, and flushes it: under a temporary name, or in a folder that has one. */
+export async function writeNew(path: string, data: Uint8Array | string, mode?: number): Promise<void> {
+  const handle = await fs.create(path, mode)
+  try {
+    await fs.write(handle, typeof data === 'string' ? Buffer.from(data) : data, path)
+    await fs.sync(handle, path)
+  } finally {
+    await handle.close()
   }
 }
 

@@ -33,7 +33,7 @@ describe('artifacts on the volume', () => {
     expect(await stat(join(entry, 'blobs'))).toMatchObject({ ino: (await stat(volume.layout.blobs)).ino })
   })
 
-  it.each(['link', 'rename', 'sync', 'write'] as const)(
+  it.each(['symlink', 'rename', 'sync', 'write'] as const)(
     'are not there at all where %s finds the disk full',
     async (broken) => {
       const volume = await newVolume()
