@@ -173,7 +173,7 @@ describe('whatever changes', () => {
         for (let round = 0; round < 2; round++)
           expect((await storeAgain(volume, source)).digest).toBe(await digestAnew(source))
       }),
-      { numRuns: 40 },
+      { numRuns: 15 },
     )
   })
 })

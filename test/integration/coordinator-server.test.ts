@@ -19,7 +19,7 @@ import {
   TOKEN,
   until,
   type Running,
-} from './support.ts'
+} from '../coordinator/support.ts'
 
 const MIB = 1024 * 1024
 const MIBS = { COORDINATOR_MAX_BLOB: '8Mi', COORDINATOR_UPLOAD_IDLE: '1s' }
@@ -227,7 +227,7 @@ describe('limits', () => {
   it('that only the disk knows', async () => {
     const folder = join(await temporaryFolder(), 'disk')
     mkdirSync(folder)
-    const program = join(import.meta.dirname, 'full-disk.ts')
+    const program = join(import.meta.dirname, '../coordinator/full-disk.ts')
     const server = await startCoordinatorProcess({ folder, program, env: { FULL: 'FULL' } })
     const store = clientOf(server.url)
     const first = await store.blobs.put(chunksOf('before'))
