@@ -1,7 +1,9 @@
 /** Artifacts between two clients of a real file system: needs `./run filesystem ceph up`, else it is left out. */
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { execa } from 'execa'
 import { describe, expect, it } from 'vitest'
+import { readAcrossNodes } from '../../src/volume/across-nodes/record.ts'
 import { ensureVolume, openVolume, type Volume } from '../../src/volume/volume.ts'
 import { startWorker } from '../artifacts/processes.ts'
 import { codeOf, identity, makeTree, newFolder, readTree, retrieve, store } from '../artifacts/support.ts'
@@ -19,6 +21,24 @@ async function twoViews(): Promise<[Volume, Volume]> {
 }
 
 describe.skipIf(!clients)('on CephFS', () => {
+  it('the probe says that locks exclude across its clients', async () => {
+    const views = await twoViews()
+    const program = join(import.meta.dirname, '../../src/probe-locks/main.ts')
+    const side = ({ layout }: Volume, n: number) =>
+      execa('node', [program], {
+        env: {
+          PROBE_FOLDER: layout.root,
+          PROBE_SESSION: 'session-1',
+          PROBE_SIDE: String(n),
+          PROBE_NODE: `node-${n}`,
+          PROBE_PATIENCE: '120s',
+        },
+      })
+    await Promise.all(views.map(side))
+    const record = await readAcrossNodes(views[1])
+    expect(record).toMatchObject({ exclusion: 'yes', reasons: [], races: 200, flock: 'excludes' })
+  })
+
   it('what one client stores another retrieves, onto its own disk and onto the volume', async () => {
     const [here, there] = await twoViews()
     const source = await makeTree({
