@@ -15,9 +15,9 @@ import { restoreSysctls } from './sysctls.ts'
  */
 export async function stopCluster(state: ClusterState): Promise<void> {
   const inits = state.nodes.map(({ init }) => init)
-  // No patience: there is nothing to save, and the kubelets would first wait for their pods.
-  await endProcesses(inits, 0)
-  await endProcesses(state.processes.toReversed(), 0)
+  // No patience: there is nothing to save, and the kubelets would first wait for their pods. And all at once: a node's
+  // first process only ends when the kubelet was reaped by the process that entered the node for it.
+  await endProcesses([...inits, ...state.processes.toReversed()], 0)
   await removeLinks(NODES)
   await restoreSysctls(state.sysctls)
   const left = await leftovers(state)

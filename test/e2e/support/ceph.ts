@@ -39,5 +39,6 @@ export async function stopKubelet(node: string): Promise<() => void> {
   const outer = processes.find(({ name }) => name === `${node} kubelet`)!
   const kubelet = (await firstChild(outer.pid))!
   process.kill(kubelet, 'SIGSTOP')
-  return () => void process.kill(kubelet, 'SIGCONT')
+  // Who entered the node stops with its child, and does not go on with it.
+  return () => [kubelet, outer.pid].forEach((pid) => process.kill(pid, 'SIGCONT'))
 }
