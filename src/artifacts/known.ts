@@ -7,7 +7,7 @@
 import * as z from '../zod.ts'
 import type { Files } from '../platform/files.ts'
 import { sha256 } from '../platform/hash.ts'
-import type { BlobStore } from '../stores/store.ts'
+import type { BlobStore, PutBlob } from '../stores/store.ts'
 import { inOrder } from './in-order.ts'
 import { unchanged, type SourceEntry, type SourceFile } from './walk.ts'
 import { run } from '../platform/soon.ts'
@@ -27,18 +27,21 @@ const Known = z.object({
 
 /** What members were stored as. */
 export type Known = z.infer<typeof Known>
+/** The same, with its blob as a store gives it. */
+export type Recalled = Known & { blob: PutBlob }
 
 /** What is known of members whose files are as they were; undefined where they have to be read. */
 export async function recall(
   store: BlobStore,
   files: Files,
   members: readonly SourceEntry[],
-): Promise<Known | undefined> {
+): Promise<Recalled | undefined> {
   if (!store.notes || !files.tellsChanges) return undefined
   const known = parse(await store.notes.read(nameOf(members)))
   if (!known || known.sha256.length !== filesOf(members).length) return undefined
   if (!(await areAsListed(files, filesOf(members)))) return undefined
-  return (await store.size(known.blob.digest)) === known.blob.size ? known : undefined
+  if ((await store.size(known.blob.digest)) !== known.blob.size) return undefined
+  return { ...known, blob: { ...known.blob, isNew: false } }
 }
 
 /**

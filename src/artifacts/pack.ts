@@ -68,7 +68,7 @@ export async function storePack(
   if (known) {
     for (const [n, file] of filesOf(members).entries())
       places.set(file, { sha256: known.sha256[n]!, layer, offset: known.offsets[n]! })
-    return { ...known, blob: { ...known.blob, isNew: false } }
+    return known
   }
   const began = wallNow()
   const pack: Omit<StoredPack, 'blob'> = { size: 0, frames: [] }

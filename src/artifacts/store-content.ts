@@ -84,7 +84,7 @@ async function storeLarge(
   stop: AbortSignal,
 ): Promise<StoredFile> {
   const known = await recall(store, files, [file])
-  if (known) return { file, blob: { ...known.blob, isNew: false } }
+  if (known) return { file, blob: known.blob }
   const began = wallNow()
   const content = () => readLarge(file, stop)
   const blob = await store.put(content(), content)

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 /** Wall-clock time as ISO 8601, for people to read; never for deciding anything. */
 export const timestamp = (): string => new Date().toISOString()
 
-/** Wall-clock milliseconds since the epoch: only for ages of hours and days in retention. */
+/** Wall-clock milliseconds since the epoch: only for ages, of hours and days in retention and of files at rest. */
 export const wallNow = (): number => Date.now()
 
 /** Milliseconds on this process's monotonic clock: the only clock that expiry may count on. */
