@@ -23,7 +23,7 @@ import { cephOnNodes, killClient, mountAgain, stopKubelet } from './support/ceph
 import { create, eventually, getJson, kubectl, type KubeItem } from './support/cluster.ts'
 import { exitCodesOf } from './support/logs.ts'
 import { makeNamespace, type TestNamespace } from './support/namespace.ts'
-import { logOfRun, pipeline, script, step, succeeded, task, taskRunsOf } from './support/runs.ts'
+import { cancelRun, logOfRun, pipeline, script, step, succeeded, task, taskRunsOf } from './support/runs.ts'
 
 const NAMESPACE = 'e2e-ceph-locks'
 /** Twenty runs one after the other, each of three pods, on two busy cores. */
@@ -258,10 +258,7 @@ async function disturb(run: string, how: Disturbance): Promise<void> {
   if (how === 'PodDeleted') {
     const pods = `tekton.dev/pipelineRun=${run},tekton.dev/pipelineTask in (acquire, work)`
     await kubectl('delete', 'pods', '-n', NAMESPACE, '-l', pods, '--wait=false')
-  } else {
-    const patch = JSON.stringify({ spec: { status: how } })
-    await kubectl('patch', 'pipelinerun', run, '-n', NAMESPACE, '--type', 'merge', '-p', patch)
-  }
+  } else await cancelRun(NAMESPACE, run, how)
 }
 
 interface Lived {

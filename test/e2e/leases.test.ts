@@ -15,7 +15,7 @@ import { create, eventually, getJson, kubectl, type KubeItem } from './support/c
 import { leaseState } from './support/leases.ts'
 import { errorIn, eventsIn } from './support/logs.ts'
 import { makeNamespace, type TestNamespace } from './support/namespace.ts'
-import { PATIENT, pipeline, script, SHARED, succeeded, task } from './support/runs.ts'
+import { cancelRun, PATIENT, pipeline, script, SHARED, succeeded, task } from './support/runs.ts'
 
 const NAMESPACE = 'e2e-leases'
 const NO_RIGHTS = 'no-rights'
@@ -108,8 +108,7 @@ describe('a lock that is a Lease', () => {
     })
     const holder = (await stateOf(lock)).holders[0]!.request.owner.name
     const victim = lock === 'Race_Inside' ? holder : anyOf(runs.filter((run) => run !== holder))
-    const patch = JSON.stringify({ spec: { status: how } })
-    await kubectl('patch', 'pipelinerun', victim, '-n', NAMESPACE, '--type', 'merge', '-p', patch)
+    await cancelRun(NAMESPACE, victim, how)
     writeFileSync(join(space.volume, `enough-${lock}`), '')
     const told = `${victim === holder ? 'inside' : 'waiting'}, ${victim} was cancelled by ${how}`
     console.log(told)

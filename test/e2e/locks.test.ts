@@ -21,6 +21,7 @@ import {
   succeeded,
   task,
   taskRunsOf,
+  cancelRun,
 } from './support/runs.ts'
 
 const NAMESPACE = 'e2e-locks'
@@ -226,19 +227,6 @@ async function lastPodGone(uid: string): Promise<number> {
   })
 }
 
-const patch = (run: string, status: string): Promise<string> =>
-  kubectl(
-    'patch',
-    'pipelinerun',
-    run,
-    '-n',
-    NAMESPACE,
-    '--type',
-    'merge',
-    '-p',
-    JSON.stringify({ spec: { status } }),
-  )
-
 /** A run that holds the lock and works on one node, and one that waits for it on the other. */
 async function holderAndWaiter(
   lock: string,
@@ -327,7 +315,7 @@ const text = (pattern: RegExp): string => expect.stringMatching(pattern) as stri
 describe.concurrent('a lock', () => {
   it('is taken over from a cancelled run, once its last pod is gone', async () => {
     const cancel = async (run: string): Promise<void> => {
-      await patch(run, 'Cancelled')
+      await cancelRun(NAMESPACE, run, 'Cancelled')
       const { status } = await finished(run)
       expect(status.conditions![0]!.reason).toBe('Cancelled')
       // A plain cancel skips `finally`, which is why somebody has to take the lock over.
@@ -370,7 +358,7 @@ describe.concurrent('a lock', () => {
       const lock = `cancelled-finally-${stubborn}`
       const { holder, waiter } = await holderAndWaiter(lock, { stubborn })
       const endedAt = uptime()
-      await patch(holder, 'CancelledRunFinally')
+      await cancelRun(NAMESPACE, holder, 'CancelledRunFinally')
       const { status } = await finished(holder)
       await succeeded(space, waiter)
       const log = `${await logOfRun(NAMESPACE, holder)}\n${await logOfRun(NAMESPACE, waiter)}`

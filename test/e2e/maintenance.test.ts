@@ -29,6 +29,7 @@ import {
   task,
   taskRunsOf,
   taskSpec,
+  cancelRun,
 } from './support/runs.ts'
 import { contentOf, stateOf } from './support/trees.ts'
 
@@ -133,18 +134,7 @@ beforeAll(async () => {
   await eventually('the leftover pod runs', async () => {
     return (await getJson(NAMESPACE, 'pod', 'leftover')).status.phase === 'Running' || undefined
   })
-  const cancel = JSON.stringify({ spec: { status: 'Cancelled' } })
-  await kubectl(
-    'patch',
-    'pipelinerun',
-    cancelled.metadata.name,
-    '-n',
-    NAMESPACE,
-    '--type',
-    'merge',
-    '-p',
-    cancel,
-  )
+  await cancelRun(NAMESPACE, cancelled.metadata.name)
   await space.ended('PipelineRun', cancelled.metadata.name)
   await eventually('only the leftover pod runs', async () => {
     const running = await runningPods(cancelled)

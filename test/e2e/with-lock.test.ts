@@ -8,11 +8,21 @@ import { POD_TEMPLATE } from '../../src/catalog/sample.ts'
 import { describeLock, volumeLocks } from '../../src/locks/index.ts'
 import { contract as withLock } from '../../src/steps/with-lock/contract.ts'
 import { openVolume } from '../../src/volume/volume.ts'
-import { eventually, getJson, kubectl, type KubeItem } from './support/cluster.ts'
+import { eventually, getJson, type KubeItem } from './support/cluster.ts'
 import { leaseState } from './support/leases.ts'
 import { exitCodesOf } from './support/logs.ts'
 import { makeNamespace, type TestNamespace } from './support/namespace.ts'
-import { logOfRun, PATIENT, pipeline, resultsOf, step, succeeded, task, taskRunsOf } from './support/runs.ts'
+import {
+  cancelRun,
+  logOfRun,
+  PATIENT,
+  pipeline,
+  resultsOf,
+  step,
+  succeeded,
+  task,
+  taskRunsOf,
+} from './support/runs.ts'
 
 let space: TestNamespace
 let hosts: string[]
@@ -112,8 +122,7 @@ describe.each(['Task', 'StepAction'] as const)('with-lock as a %s', (form) => {
     const second = await startOn(1, FORMS[form](lock, 10))
     await eventually('the second waits', async () => (await state(lock)).queue.length > 0 || undefined)
     const before = beatsOf(lock, first).length
-    const cancel = JSON.stringify({ spec: { status: 'Cancelled' } })
-    await kubectl('patch', 'pipelinerun', first, '-n', space.name, '--type', 'merge', '-p', cancel)
+    await cancelRun(space.name, first)
     await succeeded(space, second)
     const beats = [beatsOf(lock, first), beatsOf(lock, second)]
     // It has worked on for its two seconds.
@@ -139,8 +148,7 @@ describe('with-lock on Leases', () => {
       async () => (await leaseState(space.name, lock)).queue.length === 2 || undefined,
     )
     const before = beatsOf(lock, first).length
-    const cancel = JSON.stringify({ spec: { status: 'Cancelled' } })
-    await kubectl('patch', 'pipelinerun', first, '-n', space.name, '--type', 'merge', '-p', cancel)
+    await cancelRun(space.name, first)
     for (const run of others) await succeeded(space, run)
     const beats = [first, ...others].map((run) => beatsOf(lock, run))
     // It has worked on for its two seconds.

@@ -79,6 +79,12 @@ export async function succeeded(space: TestNamespace, run: string, seconds = 480
   throw new Error(`${run}: ${item.status.conditions![0]!.message}\n${await logOfRun(space.name, run)}`)
 }
 
+/** Ends a PipelineRun as a user does: `Cancelled`, `CancelledRunFinally` or `StoppedRunFinally`. */
+export async function cancelRun(namespace: string, run: string, status = 'Cancelled'): Promise<void> {
+  const patch = JSON.stringify({ spec: { status } })
+  await kubectl('patch', 'pipelinerun', run, '-n', namespace, '--type', 'merge', '-p', patch)
+}
+
 /** What all pods of a PipelineRun are and said. */
 export async function logOfRun(namespace: string, run: string): Promise<string> {
   const selector = ['-n', namespace, '-l', `tekton.dev/pipelineRun=${run}`]
