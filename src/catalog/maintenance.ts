@@ -18,11 +18,15 @@ export const claim = ({ claim: name, size, storageClass }: Settings): object => 
   },
 })
 
-/** The least that liveness needs, whether owners are finished and pods of theirs left; and locks that are Leases. */
+/**
+ * The least that liveness needs, whether owners are finished and pods of theirs left; locks that are Leases; and that
+ * a run tells of a lock which it took over.
+ */
 const RULES = [
   { apiGroups: ['tekton.dev'], resources: ['pipelineruns'], verbs: ['get'] },
   { apiGroups: ['tekton.dev'], resources: ['taskruns'], verbs: ['get', 'list'] },
   { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list'] },
+  { apiGroups: [''], resources: ['events'], verbs: ['create'] },
   {
     apiGroups: ['coordination.k8s.io'],
     resources: ['leases'],

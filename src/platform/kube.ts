@@ -1,6 +1,6 @@
 /**
- * The few questions that the product asks the Kubernetes API, from inside a pod. The client is large and most
- * steps never ask, so it is loaded at the first question.
+ * The few questions that the product asks the Kubernetes API from inside a pod, and what it tells it. The client is
+ * large and most steps never ask, so it is loaded at the first question.
  */
 import { env } from './host.ts'
 
@@ -63,6 +63,42 @@ export async function connect(kubeconfig?: string) {
   else config.loadFromCluster()
   return { core: config.makeApiClient(CoreV1Api), custom: config.makeApiClient(CustomObjectsApi) }
 }
+
+/** What `kubectl describe` shows of an object, and `kubectl get events` of a namespace. */
+export interface KubeEvent {
+  type: 'Normal' | 'Warning'
+  /** In CamelCase, as Kubernetes has them. */
+  reason: string
+  message: string
+  about: { apiVersion: string; kind: string; namespace: string; name: string; uid: string }
+  pod: string
+}
+
+/** Kubernetes wants events to be small. */
+const MESSAGE_LENGTH = 1000
+
+/** Writes an event, which Kubernetes keeps for an hour. */
+export const postEvent = (event: KubeEvent, kubeconfig?: string): Promise<Answer<unknown>> =>
+  answer(async () => {
+    const { core } = await connect(kubeconfig)
+    const { type, reason, message, about, pod } = event
+    const { namespace } = about
+    const now = new Date()
+    const body = {
+      metadata: { namespace, generateName: 'shared-workspace-' },
+      involvedObject: about,
+      type,
+      reason,
+      message: message.slice(0, MESSAGE_LENGTH),
+      source: { component: 'shared-workspace' },
+      reportingComponent: 'shared-workspace',
+      reportingInstance: pod,
+      firstTimestamp: now,
+      lastTimestamp: now,
+      count: 1,
+    }
+    return core.createNamespacedEvent({ namespace, body })
+  })
 
 async function answer<T>(ask: () => Promise<unknown>): Promise<Answer<T>> {
   let timer: NodeJS.Timeout | undefined

@@ -15,6 +15,7 @@ import { toWorkspaceError, WorkspaceError } from '../errors.ts'
 import { LOCAL_ENV, readIdentity, type Identity } from '../identity.ts'
 import * as host from '../platform/host.ts'
 import { livenessHere } from '../volume/liveness-here.ts'
+import { kubeEvents } from './kube-events.ts'
 import { kubeStopping } from '../volume/liveness-kube.ts'
 import type { Liveness, Stopping } from '../volume/liveness.ts'
 
@@ -51,7 +52,13 @@ export async function runAsProcess<C extends StepContract>(contract: C, run: Ste
   const log = createLog(host.logFormat(), host.writeLogLine)
   const stop = host.abortOnSignals()
   try {
-    const results = await run(readContext(contract, host.env, host.args, log.emit, stop.signal))
+    const context = readContext(contract, host.env, host.args, log.emit, stop.signal)
+    const kube = kubeEvents(context.identity)
+    const emit: Emit = (event) => {
+      log.emit(event)
+      kube.tell(event)
+    }
+    const results = await run({ ...context, emit }).finally(kube.told)
     await writeResults(contract, host.env, results)
   } catch (error) {
     // A library may throw its own AbortError; the signal knows better why.
