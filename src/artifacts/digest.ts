@@ -1,24 +1,16 @@
 /** What two trees are compared by. */
-import { startSha256 } from '../platform/hash.ts'
+import { sha256OfLines } from '../platform/hash.ts'
 import { parseMode, type IndexEntry } from './artifact-index.ts'
-
-/** Characters hashed at a time: each call costs as much as hashing a line. */
-const MANY = 64 * 1024
 
 /**
  * The digest of what a tree holds, whoever made it: one JSON line per entry, `[path, type, executable, size,
  * sha256, target]`, in the order of the paths. Other permission bits differ by umask and are left out.
  */
-export function digestOfEntries(entries: Iterable<IndexEntry>): string {
-  const hash = startSha256()
-  let lines = ''
-  for (const entry of entries) {
-    lines += `${JSON.stringify(contentOf(entry))}\n`
-    if (lines.length < MANY) continue
-    hash.update(lines)
-    lines = ''
-  }
-  return `sha256:${hash.update(lines).digest('hex')}`
+export const digestOfEntries = (entries: readonly IndexEntry[]): string =>
+  `sha256:${sha256OfLines(linesOf(entries))}`
+
+function* linesOf(entries: readonly IndexEntry[]): Generator<string, void, void> {
+  for (const entry of entries) yield JSON.stringify(contentOf(entry))
 }
 
 /** What makes two entries of one path the same content. */

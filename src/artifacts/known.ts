@@ -6,7 +6,7 @@
  */
 import * as z from '../zod.ts'
 import type { Files } from '../platform/files.ts'
-import { sha256 } from '../platform/hash.ts'
+import { sha256, sha256OfLines } from '../platform/hash.ts'
 import type { BlobStore, PutBlob } from '../stores/store.ts'
 import { inOrder } from './in-order.ts'
 import { unchanged, type SourceEntry, type SourceFile } from './walk.ts'
@@ -64,10 +64,11 @@ export async function remember(
 export const filesOf = (members: readonly SourceEntry[]): SourceFile[] =>
   members.filter((member) => member.type === 'file')
 
-function nameOf(members: readonly SourceEntry[]): string {
-  let lines = 'v1\n'
-  for (const member of members) lines += `${JSON.stringify(identityOf(member))}\n`
-  return sha256(lines)
+const nameOf = (members: readonly SourceEntry[]): string => sha256OfLines(namedBy(members))
+
+function* namedBy(members: readonly SourceEntry[]): Generator<string, void, void> {
+  yield 'v1'
+  for (const member of members) yield JSON.stringify(identityOf(member))
 }
 
 function identityOf(member: SourceEntry): unknown[] {

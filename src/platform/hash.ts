@@ -11,3 +11,19 @@ export const sha256 = (data: string | Uint8Array): string => crypto().hash('sha2
 
 /** For data that comes in pieces. */
 export const startSha256 = (): Hash => crypto().createHash('sha256')
+
+/** Characters hashed at a time: each call costs as much as hashing a line. */
+const MANY = 64 * 1024
+
+/** The sha256 of lines, each with a newline at its end, as 64 hexadecimal digits; they are not all held at once. */
+export function sha256OfLines(lines: Iterable<string>): string {
+  const hash = startSha256()
+  let some = ''
+  for (const line of lines) {
+    some += `${line}\n`
+    if (some.length < MANY) continue
+    hash.update(some)
+    some = ''
+  }
+  return hash.update(some).digest('hex')
+}
