@@ -53,12 +53,7 @@ export async function runAsProcess<C extends StepContract>(contract: C, run: Ste
   const stop = host.abortOnSignals()
   try {
     const context = readContext(contract, host.env, host.args, log.emit, stop.signal)
-    const kube = kubeEvents(context.identity)
-    const emit: Emit = (event) => {
-      log.emit(event)
-      kube.tell(event)
-    }
-    const results = await run({ ...context, emit }).finally(kube.told)
+    const results = await runTelling(context, run)
     await writeResults(contract, host.env, results)
   } catch (error) {
     // A library may throw its own AbortError; the signal knows better why.
@@ -68,6 +63,23 @@ export async function runAsProcess<C extends StepContract>(contract: C, run: Ste
     host.exit(failure ? failure.exitCode : stop.signalled === 'SIGINT' ? 130 : 143)
   } finally {
     stop.dispose()
+  }
+}
+
+/** Runs a step of which not only the log is told. */
+async function runTelling<C extends StepContract>(
+  context: StepContext<C>,
+  run: StepRun<C>,
+): Promise<ResultValues<C>> {
+  const kube = kubeEvents(context.identity)
+  const emit: Emit = (event) => {
+    context.emit(event)
+    kube.tell(event)
+  }
+  try {
+    return await run({ ...context, emit })
+  } finally {
+    await kube.told()
   }
 }
 

@@ -269,7 +269,12 @@ async function expectTakenOver(
   expect(takenOver!['from'], log).toContain(`PipelineRun ${NAMESPACE}/${holder}`)
   expect(more).toEqual([])
   const selector = `involvedObject.kind=PipelineRun,involvedObject.name=${waiter},reason=LockTakenOver`
-  const told = await getJson<{ items: { message: string }[] }>(NAMESPACE, 'events', '--field-selector', selector)
+  const told = await getJson<{ items: { message: string }[] }>(
+    NAMESPACE,
+    'events',
+    '--field-selector',
+    selector,
+  )
   expect(told.items.map(({ message }) => message)).toEqual([takenOver!['message']])
   const [before, after] = [beatsOf(lock, holder), beatsOf(lock, waiter)]
   expect(after[0], log).toBeGreaterThan(before.at(-1)!)

@@ -40,14 +40,14 @@ describe('what Kubernetes is told', () => {
   })
 
   it('is waited for, and stops nobody where it is refused', async () => {
-    let refuse = (_: Error): void => {}
-    const kube = kubeEvents(identity('TaskRun'), () => new Promise((_, reject) => (refuse = reject)))
+    const { promise, reject } = Promise.withResolvers<never>()
+    const kube = kubeEvents(identity('TaskRun'), () => promise)
     kube.tell(takenOver)
     let done = false
     const told = kube.told().then(() => (done = true))
     await Promise.resolve()
     expect(done).toBe(false)
-    refuse(new Error('HTTP 403'))
+    reject(new Error('HTTP 403'))
     await told
   })
 
