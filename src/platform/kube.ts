@@ -78,10 +78,9 @@ export interface KubeEvent {
 const MESSAGE_LENGTH = 1000
 
 /** Writes an event, which Kubernetes keeps for an hour. */
-export const postEvent = (event: KubeEvent, kubeconfig?: string): Promise<Answer<unknown>> =>
+export const postEvent = ({ type, reason, message, about, pod }: KubeEvent): Promise<Answer<unknown>> =>
   answer(async () => {
-    const { core } = await connect(kubeconfig)
-    const { type, reason, message, about, pod } = event
+    const { core } = await connect()
     const { namespace } = about
     const now = new Date()
     const body = {
