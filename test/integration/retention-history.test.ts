@@ -9,7 +9,7 @@ import { clean } from '../retention/support.ts'
 import type { Answer, Order } from '../retention/worker.ts'
 
 /** How often each has to happen at the least: otherwise nothing raced. A slow machine takes more turns for that. */
-const ENOUGH = { rounds: 1000, swept: 100, purged: 20, broughtBack: 5 }
+const ENOUGH = { rounds: 3000, swept: 200, purged: 40, broughtBack: 10 }
 const TURN_MS = 20_000
 const TURNS = 20
 /** Longer than any writer here takes from finding a blob to looking at it again, on a busy machine too. */
@@ -28,6 +28,7 @@ it('no artifact ever misses a blob while writers, readers, deleters and collecto
     expect(answers.flatMap(({ violations }) => violations)).toEqual([])
     for (const answer of answers) for (const name of names) figures[name] += answer[name]
   }
+  console.log(JSON.stringify(figures))
   expect(isEnough(), JSON.stringify(figures)).toBe(true)
 
   const { missing, problems } = await mark(volume)

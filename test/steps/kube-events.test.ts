@@ -39,6 +39,18 @@ describe('what Kubernetes is told', () => {
     ])
   })
 
+  it.each([
+    [
+      'LockForced',
+      { event: 'lock-forced', lock: 'deploy', ticket: 't', holder: 'ci/build-6', reason: 'stuck' },
+    ],
+    ['LockLost', { event: 'lock-lost', lock: 'deploy', epoch: 3, why: 'it was taken over' }],
+  ] as const)('is %s, too', (reason, event) => {
+    const posted: KubeEvent[] = []
+    kubeEvents(identity('Pod'), async (one) => posted.push(one)).tell(event)
+    expect(posted).toMatchObject([{ reason, about: { apiVersion: 'v1', kind: 'Pod' } }])
+  })
+
   it('is waited for, and stops nobody where it is refused', async () => {
     const { promise, reject } = Promise.withResolvers<never>()
     const kube = kubeEvents(identity('TaskRun'), () => promise)
@@ -51,10 +63,9 @@ describe('what Kubernetes is told', () => {
     await told
   })
 
-  it('is nothing where there is no Kubernetes', async () => {
+  it('is nothing of a local run', () => {
     const posted: unknown[] = []
     kubeEvents(identity('LocalRun'), async (event) => posted.push(event)).tell(takenOver)
-    kubeEvents(identity('PipelineRun'), undefined).tell(takenOver)
     expect(posted).toEqual([])
   })
 })
